@@ -28,7 +28,7 @@ use crate::protocol::{Era, Kind, Kinds, RawJson};
 pub(crate) use introduction::{Introduction, Said, Speaker};
 pub(crate) use kept_results::{KeptResults, LargeText, Page, Piece};
 pub(crate) use named_uris::NamedUris;
-pub(crate) use tools::{ToolViews, Tools};
+pub(crate) use tools::{ToolViews, Tools, searches_itself};
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
 #[derive(Debug)]

@@ -118,6 +118,8 @@ pub(crate) struct Call {
     /// Bytes of additional text in its arguments.
     pub(crate) padding: usize,
     pub(crate) era: Era,
+    /// The tool is called by `call_tool`, since the gateway lists it only to those who search.
+    pub(crate) searched: bool,
 }
 
 impl From<Tool> for Call {
@@ -126,23 +128,37 @@ impl From<Tool> for Call {
             tool,
             padding: 0,
             era: Era::Legacy,
+            searched: false,
         }
     }
 }
 
 impl Call {
+    /// The tool that a client must find in the list.
+    pub(crate) fn listed(self) -> String {
+        match self.searched {
+            true => "call_tool".to_owned(),
+            false => self.tool.to_string(),
+        }
+    }
+
     /// Appends the request, without a line end.
     pub(crate) fn write(self, id: u64, out: &mut Vec<u8>) -> Result<()> {
         let tool = self.tool;
+        let (before, after) = match self.searched {
+            true => (r#""name":"call_tool","arguments":{"#, "}"),
+            false => ("", ""),
+        };
         write!(
             out,
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"select id, name, email from people where city = 'Lisbon' order by name limit 10"#
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{{before}"name":"{tool}","arguments":{{"query":"select id, name, email from people where city = 'Lisbon' order by name limit 10"#
         )?;
         if self.padding > 0 {
             out.extend_from_slice(br#"","text":""#);
             write_text(self.padding, out);
         }
         out.extend_from_slice(br#""}"#);
+        out.extend_from_slice(after.as_bytes());
         let reports = matches!(tool.shape, Shape::Progress | Shape::Stream);
         if reports || self.era == Era::Modern {
             out.extend_from_slice(br#","_meta":{"#);

@@ -2,6 +2,7 @@
 //!
 //! Prints the URL of each server, and ends when its stdin is closed. For each line on stdin it prints the number of requests so far.
 
+mod authorization;
 mod legacy;
 mod modern;
 mod reply;
@@ -42,6 +43,8 @@ pub(crate) enum Servers {
     Legacy,
     /// One stateless server.
     Modern,
+    /// One legacy server that takes only clients who have signed in, with its authorization server.
+    Signed,
     /// [`FLEET`] legacy servers with [`FLEET_TOOLS`] tools each.
     Fleet,
 }
@@ -49,7 +52,7 @@ pub(crate) enum Servers {
 impl Servers {
     pub(crate) fn count(self) -> usize {
         match self {
-            Self::Legacy | Self::Modern => 1,
+            Self::Legacy | Self::Modern | Self::Signed => 1,
             Self::Fleet => FLEET,
         }
     }
@@ -58,6 +61,7 @@ impl Servers {
         match self {
             Self::Legacy => "legacy",
             Self::Modern => "modern",
+            Self::Signed => "signed",
             Self::Fleet => "fleet",
         }
     }
@@ -67,7 +71,7 @@ impl FromStr for Servers {
     type Err = String;
 
     fn from_str(role: &str) -> std::result::Result<Self, String> {
-        let all = [Self::Legacy, Self::Modern, Self::Fleet];
+        let all = [Self::Legacy, Self::Modern, Self::Signed, Self::Fleet];
         let known = all.into_iter().find(|servers| servers.role() == role);
         known.ok_or_else(|| format!("no servers of the mock: {role}"))
     }
@@ -87,17 +91,22 @@ async fn serve(servers: Servers) -> Result<()> {
     let mut serving = tokio::task::JoinSet::new();
     for number in 0..servers.count() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        print_line(&format!("http://{}/mcp", listener.local_addr()?))?;
+        let base = format!("http://{}", listener.local_addr()?);
+        print_line(&format!("{base}/mcp"))?;
         let server = Arc::new(Server {
             modern: servers == Servers::Modern,
             texts: match servers {
                 Servers::Fleet => Texts::of_fleet(number),
-                Servers::Legacy | Servers::Modern => Texts::default(),
+                Servers::Legacy | Servers::Modern | Servers::Signed => Texts::default(),
             },
             list_delay: (number + 1 == FLEET).then_some(FLEET_SLOWEST),
+            is_signed: servers == Servers::Signed,
         });
         let app = Router::new()
             .route("/mcp", post(answer).delete(async || StatusCode::NO_CONTENT))
+            // As a collector.
+            .route("/v1/{data}", post(async || StatusCode::OK))
+            .merge(authorization::routes(&base))
             .layer(DefaultBodyLimit::disable())
             .with_state(server);
         let listener = listener.tap_io(|connection| {
@@ -135,6 +144,7 @@ struct Server {
     modern: bool,
     texts: Texts,
     list_delay: Option<Duration>,
+    is_signed: bool,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +189,9 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     REQUESTS.fetch_add(1, Ordering::Relaxed);
+    if server.is_signed && !authorization::is_signed_in(&headers) {
+        return authorization::challenge();
+    }
     let Ok(message) = serde_json::from_slice::<Message<'_>>(&body) else {
         return reply::plain(StatusCode::BAD_REQUEST, "not a JSON-RPC message");
     };

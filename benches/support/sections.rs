@@ -4,6 +4,7 @@
 
 mod calls;
 mod eras;
+mod features;
 mod fleet;
 mod instructions;
 mod soak;
@@ -140,11 +141,17 @@ impl Benchmark {
             Section::Eras => self.eras(round, results),
             Section::Start => self.start(round, results),
             Section::Instructions => self.instructions(results),
+            Section::Features => self.features(round, results),
             Section::Soak => self.soak(results),
             Section::LegacyToLegacy
             | Section::ModernToModern
             | Section::LegacyToModern
             | Section::ModernToLegacy
+            | Section::Audit
+            | Section::Prometheus
+            | Section::Otlp
+            | Section::SignedIn
+            | Section::SearchMode
             | Section::Allocations => Err("not a section of this bench".into()),
         }
     }
@@ -155,6 +162,7 @@ impl Benchmark {
             name,
             gateway,
             urls: &self.mock.urls,
+            ..Setup::default()
         })?;
         program.ok_or_else(|| "the subject takes one backend".into())
     }

@@ -168,7 +168,7 @@ pub enum BackendError {
     },
     /// The gateway's byte budget is exhausted.
     #[error(
-        "there was no room for the answer: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)"
+        "the answer does not fit into the budget of all calls together, {limit} bytes (max_buffered_bytes)"
     )]
     BudgetExceeded {
         /// The cap, in bytes.

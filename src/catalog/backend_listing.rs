@@ -4,6 +4,7 @@
 //! rules of the config match nothing of it. It must not know other backends.
 
 mod guarded_args;
+mod item;
 mod schema_walk;
 mod unmatched;
 
@@ -14,10 +15,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use guarded_args::with_guarded_args;
+pub(super) use item::exposed_definition;
+use item::{Item, RejectedItem};
 pub(crate) use unmatched::UnmatchedRule;
 use unmatched::unmatched_rules;
 
-use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::shapes::{Shaped, shape};

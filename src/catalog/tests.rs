@@ -7,10 +7,13 @@ use std::collections::HashSet;
 
 use super::rejected::MAX_ITEMS;
 use super::*;
+use crate::call_report::BackendId;
+use crate::config::BackendConfig;
 use crate::config::{
     Config, Environment, NameChars, Overrides, Schemas, ToolNames, ToolRules, load,
 };
 use crate::protocol::Listing;
+use crate::protocol::RawJson;
 use crate::text::{Glob, GlobSet};
 
 /// A config with these backends and default settings.

@@ -171,7 +171,7 @@ Examples:
     Login(Login),
     /// Sign out of backends: revoke their tokens and forget them
     Logout(Logout),
-    /// Put the gateway into the config of a client; without a name: show which clients are here
+    /// Add the gateway to the config of a client; without a name: show which clients are here
     ///
     /// Shows what is to be written and asks. Keeps a backup, and leaves every other byte as it is.
     #[command(after_help = "\

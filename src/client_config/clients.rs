@@ -31,6 +31,9 @@ pub(crate) struct Client {
     pub(crate) project: Option<&'static str>,
     /// Whether it is a program with a window, which gets few of a shell's variables.
     pub(crate) is_desktop: bool,
+    /// Whether no tool can join its list while it runs: it lists once, or speaks revision 2026-07-28, in
+    /// which a list may not depend on earlier calls.
+    pub(crate) list_is_fixed: bool,
 }
 
 /// All clients, in the order in which they are shown.
@@ -49,7 +52,8 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "mcpServers",
         Shape::ClaudeCode,
         Some(".mcp.json"),
-    ),
+    )
+    .with_fixed_list(),
     client(
         "cursor",
         "Cursor",
@@ -73,7 +77,8 @@ pub(crate) const CLIENTS: [Client; 12] = [
         Shape::Codex,
         Some(".codex/config.toml"),
     )
-    .in_format(Format::Toml),
+    .in_format(Format::Toml)
+    .with_fixed_list(),
     client("windsurf", "Windsurf", "mcpServers", Shape::Plain, None).desktop(),
     client(
         "zed",
@@ -103,7 +108,8 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "mcpServers",
         Shape::Copilot,
         Some(".mcp.json"),
-    ),
+    )
+    .with_fixed_list(),
     client(
         "goose",
         "Goose",
@@ -137,12 +143,18 @@ const fn client(
         shape,
         project,
         is_desktop: false,
+        list_is_fixed: false,
     }
 }
 
 impl Client {
     const fn desktop(mut self) -> Self {
         self.is_desktop = true;
+        self
+    }
+
+    const fn with_fixed_list(mut self) -> Self {
+        self.list_is_fixed = true;
         self
     }
 

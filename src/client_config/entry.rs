@@ -9,6 +9,8 @@ pub(crate) enum Node {
     Flag(bool),
     /// A whole number.
     Number(u64),
+    /// Any other value, as its format spells it.
+    Literal(String),
     /// A list.
     List(Vec<Node>),
     /// An object or table.
@@ -56,6 +58,9 @@ pub(crate) enum Shape {
 /// Seconds of one call: the default deadline of a backend.
 const CALL_SECS: u64 = 300;
 
+/// The member of Codex with the variables that it passes on.
+const PASSED: &str = "env_vars";
+
 impl Launch {
     /// The entry in a client's shape.
     pub(crate) fn entry(&self, shape: Shape, name: &str) -> Node {
@@ -101,7 +106,7 @@ impl Launch {
             Shape::Codex => {
                 if !self.passed.is_empty() {
                     let passed = self.passed.iter().map(|name| text(name));
-                    members.push(("env_vars", Node::List(passed.collect())));
+                    members.push((PASSED, Node::List(passed.collect())));
                 }
                 members.push(("tool_timeout_sec", Node::Number(CALL_SECS)));
             }
@@ -135,6 +140,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// All on one line.
+    pub(crate) fn line() -> Self {
+        Self {
+            newline: "\n",
+            compact: true,
+            ..Self::default()
+        }
+    }
+
     /// The layout one level deeper.
     pub(crate) fn deeper(&self) -> Self {
         Self {
@@ -145,12 +159,41 @@ impl Layout {
 }
 
 impl Node {
+    /// These members in the place of those of an entry that stands there: what only that one has stays,
+    /// also in the maps and in the list of variables that are passed on.
+    pub(crate) fn merged_into(&self, old: &Self) -> Self {
+        match (self, old) {
+            (Self::Map(own), Self::Map(old)) => {
+                let mut members = old.clone();
+                for (key, node) in own {
+                    let there = members.iter_mut().find(|(known, _)| known == key);
+                    match there {
+                        Some((_, there)) if key == PASSED => *there = node.with_items_of(there),
+                        Some((_, there)) => *there = node.merged_into(there),
+                        None => members.push((key.clone(), node.clone())),
+                    }
+                }
+                Self::Map(members)
+            }
+            _ => self.clone(),
+        }
+    }
+
+    fn with_items_of(&self, old: &Self) -> Self {
+        let (Self::List(own), Self::List(old)) = (self, old) else {
+            return self.clone();
+        };
+        let new = own.iter().filter(|item| !old.contains(item));
+        Self::List(old.iter().chain(new).cloned().collect())
+    }
+
     /// As JSON; the first line has no indent. Lists stay on one line.
     pub(crate) fn json(&self, layout: &Layout) -> String {
         match self {
             Self::Text(text) => quoted(text),
             Self::Flag(flag) => flag.to_string(),
             Self::Number(number) => number.to_string(),
+            Self::Literal(literal) => literal.clone(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(|item| item.json(layout)).collect();
                 format!("[{}]", items.join(", "))
@@ -186,6 +229,7 @@ impl Node {
             Self::Text(text) => ::toml::Value::String(text.clone()).to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::Number(number) => number.to_string(),
+            Self::Literal(literal) => literal.clone(),
             Self::List(items) => {
                 let items: Vec<String> = items.iter().map(Self::toml).collect();
                 format!("[{}]", items.join(", "))
@@ -224,13 +268,8 @@ impl Node {
                     lines.push_str(&format!("{indent}{key}:\n{inner}"));
                 }
                 node => {
-                    let compact = Layout {
-                        indent: String::new(),
-                        unit: String::new(),
-                        newline: "\n",
-                        compact: true,
-                    };
-                    lines.push_str(&format!("{indent}{key}: {}\n", node.json(&compact)));
+                    let value = node.json(&Layout::line());
+                    lines.push_str(&format!("{indent}{key}: {value}\n"));
                 }
             }
         }
@@ -291,6 +330,38 @@ mod tests {
         assert_eq!(open_code["command"][0], "/opt/sentinel-gateway");
         assert_eq!(open_code["command"][2], args[1]);
         assert_eq!(open_code["environment"]["TOKEN"], "t");
+    }
+
+    #[test]
+    fn an_entry_keeps_what_only_the_one_before_has() {
+        let list = |items: &[&str]| Node::List(items.iter().map(|item| text(item)).collect());
+        let map = |members: &[(&str, Node)]| {
+            let members = members.iter();
+            Node::Map(
+                members
+                    .map(|(key, node)| ((*key).to_owned(), node.clone()))
+                    .collect(),
+            )
+        };
+        let old = map(&[
+            ("cwd", text("/work")),
+            ("args", list(&["--profile", "old"])),
+            ("env", map(&[("TOKEN", text("old")), ("MINE", text("m"))])),
+            ("env_vars", list(&["MINE", "KEY"])),
+            ("tool_timeout_sec", Node::Literal("1.5".to_owned())),
+        ]);
+        let mut launch = launch();
+        launch.passed.push("OTHER".to_owned());
+        let merged = launch.entry(Shape::Codex, "sentinel").merged_into(&old);
+        let expected = map(&[
+            ("cwd", text("/work")),
+            ("args", list(&["--config", "/home/me/a \"b\".toml"])),
+            ("env", map(&[("TOKEN", text("t")), ("MINE", text("m"))])),
+            ("env_vars", list(&["MINE", "KEY", "OTHER"])),
+            ("tool_timeout_sec", Node::Number(300)),
+            ("command", text("/opt/sentinel-gateway")),
+        ]);
+        assert_eq!(merged, expected);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
         Entry {
             name: server.name.as_str().to_owned(),
             value: value_of(&server.value),
+            node: node_of(&server.value),
             raw: text[range.start..range.end].to_owned(),
             start: server.range.start,
         }
@@ -237,6 +238,26 @@ pub(super) fn remove_empty(text: &str, key: &str) -> Result<Vec<Splice>, String>
     Ok(index
         .filter(is_empty)
         .map_or_else(Vec::new, |index| Page::of(text, &root).remove(&root, index)))
+}
+
+/// The same with its members in order. Of members with the same name the last one counts.
+fn node_of(value: &Value<'_>) -> Node {
+    match value {
+        Value::StringLit(text) => Node::Text(text.value.clone().into_owned()),
+        Value::NumberLit(number) => Node::Literal(number.value.to_owned()),
+        Value::BooleanLit(flag) => Node::Flag(flag.value),
+        Value::NullKeyword(_) => Node::Literal("null".to_owned()),
+        Value::Array(array) => Node::List(array.elements.iter().map(node_of).collect()),
+        Value::Object(object) => {
+            let members = object.properties.iter();
+            let members = members.filter(|each| {
+                let last = member(object, each.name.as_str());
+                last.is_some_and(|last| last.range == each.range)
+            });
+            let of = |each: &ObjectProp<'_>| (each.name.as_str().to_owned(), node_of(&each.value));
+            Node::Map(members.map(of).collect())
+        }
+    }
 }
 
 /// As a value. Of members with the same name the last one counts.

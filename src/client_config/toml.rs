@@ -5,7 +5,7 @@ use std::ops::Range;
 use ::toml::de::{DeTable, DeValue};
 use ::toml::{Spanned, Table};
 
-use super::entry::toml_key;
+use super::entry::{Node, toml_key};
 use super::splice::{Content, Entry, Splice, newline_of};
 
 /// # Errors
@@ -37,7 +37,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
         let name: &str = name.get_ref();
         let places = places(text, servers, name);
         let raw = places.map_or_else(String::new, |places| places.raw(text));
-        let start = value.span().start;
+        let (start, node) = (value.span().start, node_of(text, value));
         let value = values.get(key).and_then(|servers| servers.get(name));
         let value = value.and_then(|value| serde_json::to_value(value).ok());
         entries.push((
@@ -45,6 +45,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
             Entry {
                 name: name.to_owned(),
                 value: value.unwrap_or_default(),
+                node,
                 raw,
                 start,
             },
@@ -52,6 +53,28 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
     }
     entries.sort_by_key(|(start, _)| *start);
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+}
+
+/// A value with its members in the order of the file.
+fn node_of(text: &str, value: &Spanned<DeValue<'_>>) -> Node {
+    match value.get_ref() {
+        DeValue::String(text) => Node::Text(text.clone().into_owned()),
+        DeValue::Boolean(flag) => Node::Flag(*flag),
+        DeValue::Array(items) => Node::List(items.iter().map(|item| node_of(text, item)).collect()),
+        DeValue::Table(table) => {
+            let mut members: Vec<_> = table.iter().collect();
+            members.sort_by_key(|(key, _)| key.span().start);
+            let members = members.into_iter();
+            Node::Map(
+                members
+                    .map(|(key, value)| (key.get_ref().to_string(), node_of(text, value)))
+                    .collect(),
+            )
+        }
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+            Node::Literal(text[value.span()].to_owned())
+        }
+    }
 }
 
 /// The whole document without these servers, for comparison.

@@ -83,7 +83,7 @@ pub(crate) struct Plan {
 
 #[derive(Debug)]
 enum After {
-    /// `again`: the entry had been written before, so the first backup stays the way back.
+    /// `again`: the entry had been written before, so the first backup stays the one that is restored.
     Installed {
         installed: Box<Installed>,
         again: bool,
@@ -112,12 +112,8 @@ pub(crate) fn plan_install(place: Place, wanted: &Wanted<'_>) -> Result<Plan, St
     let found = place.entries()?;
     let refused = |why: String| place.refusal(&why);
     let (new, removed) = without(client, text, &found, wanted).map_err(refused)?;
-    let content = Content::Node(wanted.entry);
-    let new = edit::set(client, &new, wanted.name, &content).map_err(refused)?;
-    let written = edit::entries(client, &new).map_err(refused)?;
-    let written = written.into_iter().find(|entry| entry.name == wanted.name);
-
     let current = found.iter().find(|entry| entry.name == wanted.name);
+    let (new, written) = with_entry(client, new, current, wanted).map_err(refused)?;
     // A record of an entry that was never written, since the process was killed, says nothing.
     let earlier = record.installed.filter(|earlier| {
         let before = backup(&place, earlier);
@@ -135,7 +131,7 @@ pub(crate) fn plan_install(place: Place, wanted: &Wanted<'_>) -> Result<Plan, St
     let again = earlier.is_some();
     let installed = Installed {
         name: wanted.name.to_owned(),
-        entry: written.map(|entry| entry.raw).unwrap_or_default(),
+        entry: written,
         before: match &earlier {
             Some(earlier) if current.is_none_or(is_ours) => earlier.before.clone(),
             _ => current.map(|entry| entry.raw.clone()),
@@ -164,6 +160,26 @@ pub(crate) fn plan_install(place: Place, wanted: &Wanted<'_>) -> Result<Plan, St
             again,
         },
         place,
+    })
+}
+
+/// The text with the entry, and the entry's own text. What an entry of ours has besides stays, such as
+/// variables; its text stays too where it says all of this already.
+fn with_entry(
+    client: &Client,
+    text: String,
+    current: Option<&Entry>,
+    wanted: &Wanted<'_>,
+) -> Result<(String, String), String> {
+    let ours = current.filter(|entry| is_ours(entry));
+    let node = ours.map(|ours| wanted.entry.merged_into(&ours.node));
+    let content = Content::Node(node.as_ref().unwrap_or(wanted.entry));
+    let new = edit::set(client, &text, wanted.name, &content)?;
+    let written = edit::entries(client, &new)?;
+    let written = written.into_iter().find(|entry| entry.name == wanted.name);
+    Ok(match (written, ours) {
+        (Some(written), Some(ours)) if written.value == ours.value => (text, ours.raw.clone()),
+        (written, _) => (new, written.map(|entry| entry.raw).unwrap_or_default()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! How many lines of the log one backend, or the client, can cause.
 //!
-//! Owns the gate that every line passes: of one message about one backend [`LINES`] are written in
+//! Owns the limiter that every line passes: of one message about one backend [`LINES`] are written in
 //! [`WINDOW`], then one line with the number of further ones. A line without a backend counts as the
 //! client's. What a command logs of the user's own config is not counted. It must not know what a
 //! message says.

@@ -13,6 +13,7 @@ pub(crate) mod modern;
 pub(crate) mod param_header;
 
 pub use client::ClientProfile;
+pub(crate) use client::begins_like;
 pub use log_level::LogLevel;
 pub(crate) use param_header::ParamHeader;
 

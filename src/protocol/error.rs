@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use memchr::memmem;
 use serde::Serialize;
 
 use super::raw::RawJson;
@@ -42,6 +43,11 @@ pub(crate) fn code_of(error: &RawJson) -> Option<i64> {
 
 /// Whether a result is an error of the tool's own.
 pub(crate) fn is_tool_error(result: &RawJson) -> bool {
+    let has = |text: &[u8]| memmem::find(result.as_bytes(), text).is_some();
+    // Most results say nothing of it. A name may be written in escapes.
+    if !has(b"isError") && !has(b"\\u") {
+        return false;
+    }
     let is_error = result.get("isError");
     is_error.is_some_and(|is_error| is_error.as_str() == "true")
 }

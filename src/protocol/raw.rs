@@ -248,7 +248,7 @@ pub(crate) fn quoted(text: &str) -> Bytes {
 }
 
 /// Appends this text as a JSON string.
-pub(super) fn put_quoted(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_quoted(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
     if text.bytes().all(is_plain) {
         out.push(b'"');

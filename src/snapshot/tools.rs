@@ -11,6 +11,7 @@ use super::activated::Activated;
 use crate::catalog::Entry;
 use crate::catalog::search::{ToolIndex, estimate_tokens, gateway_status, own_tools, read_more};
 use crate::config::{SearchExposes, ToolMode};
+use crate::protocol::era::begins_like;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{ClientProfile, Era, Kind, RawJson};
 use crate::sync::Mutex;
@@ -23,6 +24,11 @@ const MAX_NAME: usize = 200;
 /// How the names of clients begin that search tools by themselves, in lower case. A client behind
 /// another endpoint may have its search turned off, which can't be seen here.
 const SEARCH_THEMSELVES: [&str; 4] = ["claude-code", "codex", "copilot", "github-copilot"];
+
+/// Whether a client of this name searches tools by itself.
+pub(crate) fn searches_itself(name: &str) -> bool {
+    begins_like(name, &SEARCH_THEMSELVES)
+}
 
 /// What clients have been given to see. One for the run, shared by all snapshots.
 #[derive(Debug, Default)]
@@ -59,7 +65,7 @@ impl ToolViews {
         if let Some(searches) = chosen.get(&key) {
             return *searches;
         }
-        let searches = !client.is_one_of(&SEARCH_THEMSELVES) && is_large();
+        let searches = !searches_itself(&key.1) && is_large();
         if chosen.len() < MAX_CLIENTS {
             chosen.insert(key, searches);
         }

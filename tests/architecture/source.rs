@@ -87,7 +87,12 @@ impl Source {
         resolved.filter(|module| *module != self.module).collect()
     }
 
-    /// Its functions, each with its number of lines.
+    /// How many lines it has, comments included, without its tests.
+    pub fn lines_without_tests(&self) -> usize {
+        without_tests(&self.whole).len()
+    }
+
+    /// Its functions, each with its number of lines, comments left out.
     pub fn functions(&self) -> Vec<(String, usize)> {
         let lines: Vec<&str> = self.code.lines().collect();
         let mut functions = Vec::new();
@@ -121,24 +126,32 @@ fn function_name(line: &str) -> Option<String> {
     is_function.then(|| words.get(at + 1).map(|name| (*name).to_owned()))?
 }
 
-/// The text without comments and without what follows `#[cfg(test)]` up to its closing brace or
-/// semicolon.
+/// The text without comments and tests.
 fn code_of(text: &str) -> String {
-    let mut code = String::new();
+    let lines = without_tests(text).into_iter();
+    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The lines without what follows `#[cfg(test)]` up to its closing brace or semicolon.
+fn without_tests(text: &str) -> Vec<&str> {
+    let mut kept = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let trimmed = line.trim_start();
-        if trimmed.starts_with("//") {
-            continue;
+        match trimmed.starts_with("#[cfg(test)]") {
+            true => skip_item(&mut lines, line.len() - trimmed.len()),
+            false => kept.push(line),
         }
-        if trimmed.starts_with("#[cfg(test)]") {
-            skip_item(&mut lines, line.len() - trimmed.len());
-            continue;
-        }
-        code.push_str(line);
-        code.push('\n');
     }
-    code
+    kept
+}
+
+#[test]
+fn only_test_items_are_left_out() {
+    let text = "mod a;\n#[cfg(test)]\nmod tests;\n// why\nfn b() {\n}\n#[cfg(test)]\nmod more {\n    fn c() {\n    }\n}\n";
+    assert_eq!(without_tests(text), ["mod a;", "// why", "fn b() {", "}"]);
+    assert_eq!(code_of(text), "mod a;\nfn b() {\n}\n");
 }
 
 fn skip_item<'a>(lines: &mut impl Iterator<Item = &'a str>, indent: usize) {

@@ -57,7 +57,7 @@ fn a_search_that_finds_nothing_says_so() {
 }
 
 #[test]
-fn tools_with_tokens_shows_the_dearest_first_and_the_total() {
+fn tools_with_tokens_shows_the_largest_first_and_the_total() {
     let (shell, _fakes) = shell();
     let out = shell.run(&["tools", "--tokens"]).success();
     let names: Vec<&str> = out

@@ -18,6 +18,7 @@ use url::form_urlencoded::parse;
 
 use super::canary;
 use super::fake::FakeBackend;
+use super::gate::Gate;
 use super::reply::Reply;
 use super::wire::Request;
 
@@ -59,6 +60,8 @@ pub struct State {
     pub scope: String,
     /// The scope that calls of the tool `write` demand besides.
     pub write_scope: Option<String>,
+    /// Where refusals for want of a scope wait.
+    pub held_refusals: Option<Gate>,
     /// The scopes of new tokens, whatever is asked for.
     pub grants: Option<String>,
     /// Methods of the MCP server that need no token.
@@ -229,6 +232,7 @@ impl State {
             scope: "notes:read".to_owned(),
             write_scope: None,
             grants: None,
+            held_refusals: None,
             open: Vec::new(),
             challenges: true,
             registers: true,
@@ -579,7 +583,11 @@ impl State {
         let has = scope.split(' ').any(|one| one == needed);
         (!has).then(|| {
             let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"");
-            Reply::status(403).header("www-authenticate", &challenge)
+            let reply = Reply::status(403).header("www-authenticate", &challenge);
+            match &self.held_refusals {
+                Some(gate) => reply.after(gate),
+                None => reply,
+            }
         })
     }
 

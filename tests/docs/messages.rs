@@ -75,7 +75,7 @@ const MESSAGES: &[Shown] = &[
     ("not called", open_breaker),
     ("no answer within … s", slow_tool),
     ("the server's answer is larger", large_answer),
-    ("there was no room for the answer", no_room),
+    ("the answer does not fit into the budget", no_room),
     ("its description has changed", changed_tool),
     ("Claude Desktop is running", running_client),
     ("nothing was written", nobody_to_ask),

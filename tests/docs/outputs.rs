@@ -22,12 +22,12 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "README.md",
         "cargo run --locked --example quickstart",
-        "the gate runs it: .ci/run",
+        "CI runs it: .ci/run",
     ),
     (
         "README.md",
         "sentinel.toml names two backends",
-        "the gate compares it: .ci/quickstart",
+        "CI compares it: .ci/quickstart",
     ),
     ("README.md", "cargo test --locked", "this is a part of it"),
     (

@@ -6,7 +6,7 @@ use super::root;
 use crate::common::process;
 
 /// The script that draws them does the same again, and compares. It needs Python 3.11: without it a line
-/// says that nothing was checked, and with `FAULTS_ALL=1`, as in the gate, that is a failure.
+/// says that nothing was checked, and with `FAULTS_ALL=1`, as in CI, that is a failure.
 #[test]
 fn the_pictures_are_what_the_program_prints() {
     let script = root().join("docs/pictures/make");

@@ -169,7 +169,7 @@ fn a_json_array_is_paged_by_element() {
 }
 
 #[test]
-fn all_but_text_stays() {
+fn only_text_is_cut() {
     in_all_eras("", |gateway, server| {
         let image = json!({ "type": "image", "data": "A".repeat(4_000), "mimeType": "image/png" });
         let resource = json!({ "type": "resource",
@@ -380,7 +380,9 @@ fn what_can_not_be_kept_is_cut_and_says_so() {
     fake.always_tool("t", Reply::text(&lines(1_500)));
     let answer = gateway.call("t", json!({}));
     assert!(
-        answer.text().contains("no room to keep the rest"),
+        answer
+            .text()
+            .contains("The rest does not fit into the budget"),
         "{}",
         answer.text()
     );

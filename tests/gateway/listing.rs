@@ -105,7 +105,7 @@ fn fault_69_a_list_that_fails_keeps_its_last_content() {
 
 /// Codex goes on without any tool after a second.
 #[test]
-fn a_hasty_client_gets_its_list_though_a_server_is_silent() {
+fn a_client_that_lists_once_gets_its_list_though_a_server_is_silent() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", silent.local_addr().unwrap());
     let healthy = FakeBackend::start().tool("a");

@@ -96,7 +96,7 @@ fn from_an_empty_home_with_six_servers_to_a_first_call() {
         "login notes --take-tokens",
         "+ notes",
         "+ context7-docs",
-        "as Context7 Docs is no name",
+        " (Context7 Docs is not a valid name of a backend)",
         "+ tasks",
         "files stays",
         "memory stays",
@@ -184,10 +184,83 @@ fn tokens_are_for_the_user_alone_or_in_the_entry() {
         "hidden-token-1"
     );
     assert!(!home.path("sentinel/secrets").exists());
+    // Also after the same command again.
+    home.does(&[
+        "install",
+        "claude-desktop",
+        "--import",
+        "--tokens",
+        "env",
+        "--yes",
+    ]);
     let mut gateway = start(&home);
     gateway.client.initialize();
     gateway.client.call_until_success("look_up");
     gateway.end();
+}
+
+#[test]
+fn a_second_client_gets_the_token_that_the_config_has_in_a_variable() {
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let server = format!(
+        r#"{{ "mcpServers": {{ "notes": {{ "url": "{}", "headers": {{ "Authorization": "Bearer hidden-token" }} }} }} }}"#,
+        fake.url()
+    );
+    for (client, file) in [("claude-desktop", DESKTOP), ("cursor", ".cursor/mcp.json")] {
+        home.write(file, &server);
+        let shown = home.does(&["install", client, "--import", "--tokens", "env", "--yes"]);
+        assert!(!shown.contains("hidden"), "{shown}");
+        let file: Value = serde_json::from_str(&home.read(file)).unwrap();
+        let servers = &file["mcpServers"];
+        assert!(servers["notes"].is_null(), "{client}: {servers}");
+        let token = &servers["sentinel"]["env"]["NOTES_AUTHORIZATION"];
+        assert_eq!(token, "hidden-token", "{client}: {servers}");
+    }
+    let config = home.read("sentinel/sentinel.toml");
+    assert_eq!(config.matches("[[backends]]").count(), 1, "{config}");
+}
+
+#[test]
+fn the_name_of_a_backend_is_explained_where_the_entry_has_another() {
+    let home = Home::empty();
+    let entry =
+        |name: &str, port: u16| format!(r#""{name}": {{ "url": "http://127.0.0.1:{port}/mcp" }}"#);
+    let file = |entries: &[String]| {
+        let text = format!(r#"{{ "mcpServers": {{ {} }} }}"#, entries.join(", "));
+        home.write(".cursor/mcp.json", &text);
+    };
+    let import = || home.does(&["install", "cursor", "--import", "--keep", "--yes"]);
+    let url = |port: u16| format!("http://127.0.0.1:{port}/mcp");
+    file(&[entry("notes", 1), entry("My Docs", 2)]);
+    let shown = import();
+    for line in [
+        format!("+ notes {}\n", url(1)),
+        format!(
+            "+ my-docs {} (My Docs is not a valid name of a backend)\n",
+            url(2)
+        ),
+    ] {
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
+    file(&[entry("notes", 3), entry("MY DOCS", 4), entry("My Docs", 2)]);
+    let shown = import();
+    for line in [
+        format!(
+            "+ notes-2 {} (another backend has the name notes)\n",
+            url(3)
+        ),
+        format!(
+            "+ my-docs-2 {} (MY DOCS is not a valid name of a backend, and another backend has the name my-docs)\n",
+            url(4)
+        ),
+        format!(
+            "= my-docs {} (the server of My Docs is this backend already)\n",
+            url(2)
+        ),
+    ] {
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
 }
 
 #[test]

@@ -181,6 +181,82 @@ fn the_entry_starts_a_copy_that_stays_and_names_the_config() {
     assert!(version.status.success());
 }
 
+/// An entry of ours with members and comments that the gateway does not write, and the client's file.
+const OWN: [(&str, &str, &str); 2] = [
+    (
+        "cursor",
+        ".cursor/mcp.json",
+        r#"{ "mcpServers": { "sentinel": {
+  "command": "/old/sentinel-gateway", "args": ["--profile", "work", "--header", "a:X=hidden-1"],
+  "env": { "TOKEN": "hidden-2" }, // TOKEN: "hidden-3"
+  "cwd": "/work", "apiKey": "hidden-4", "nested": { "key": ["hidden-5", 1.50, null] } } } }"#,
+    ),
+    (
+        "codex",
+        ".codex/config.toml",
+        r#"[mcp_servers.sentinel]
+command = "/old/sentinel-gateway" # hidden-1
+args = ["--profile", "work", "--header=hidden-2"]
+cwd = "/work"
+since = 2026-01-02
+env_vars = ["MINE"]
+[mcp_servers.sentinel.env]
+TOKEN = 'hidden"3\hidden'
+[mcp_servers.sentinel.tools.note]
+approval_mode = "approve"
+"#,
+    ),
+];
+
+#[test]
+fn an_entry_of_ours_keeps_what_it_has_and_shows_no_secret() {
+    let home = Home::new();
+    for (client, file, text) in OWN {
+        home.write(file, text);
+        let shown = home.does(&["install", client, "--yes"]);
+        assert!(!shown.contains("hidden"), "{client}: {shown}");
+        for line in [
+            "~ sentinel",
+            "- command: ",
+            "- args: [\"--profile\", \"work\", ",
+        ] {
+            assert!(shown.contains(line), "{client}: {line} in {shown}");
+        }
+        let written = home.read(file);
+        for kept in ["TOKEN", "cwd", "/work", "hidden"] {
+            assert!(written.contains(kept), "{client}: {kept} in {written}");
+        }
+        assert!(!written.contains("--profile"), "{client}: {written}");
+        let again = home.does(&["install", client, "--yes"]);
+        assert!(
+            again.contains("has this entry already"),
+            "{client}: {again}"
+        );
+        assert_eq!(home.read(file), written);
+    }
+    let json: Value = serde_json::from_str(&home.read(OWN[0].1)).unwrap();
+    let entry = &json["mcpServers"]["sentinel"];
+    assert_eq!(entry["env"]["TOKEN"], "hidden-2");
+    assert_eq!(
+        entry["nested"],
+        serde_json::json!({ "key": ["hidden-5", 1.5, null] })
+    );
+    let toml = home.read(OWN[1].1).parse::<toml::Table>().unwrap();
+    let entry = &toml["mcp_servers"]["sentinel"];
+    assert_eq!(entry["env"]["TOKEN"].as_str(), Some("hidden\"3\\hidden"));
+    assert_eq!(entry["env_vars"][0].as_str(), Some("MINE"));
+    assert!(entry["since"].is_datetime());
+    assert_eq!(
+        entry["tools"]["note"]["approval_mode"].as_str(),
+        Some("approve")
+    );
+    // What the entry was comes back.
+    for (client, file, text) in OWN {
+        home.does(&["uninstall", client, "--yes"]);
+        assert_eq!(home.read(file), text);
+    }
+}
+
 #[test]
 fn nothing_is_written_without_a_yes() {
     let home = Home::new();

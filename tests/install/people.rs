@@ -178,7 +178,7 @@ fn rules_of_a_client_that_call_tool_goes_past_are_told() {
         home.write("sentinel/sentinel.toml", &toml);
     };
     config("tool_mode = \"search\"");
-    home.does(&["install", "claude-code", "codex", "--yes"]);
+    home.does(&["install", "claude-code", "codex", "cursor", "--yes"]);
     let warning = |client: &str| {
         let ended = home.run(&["check", "--client", client]);
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
@@ -195,9 +195,10 @@ fn rules_of_a_client_that_call_tool_goes_past_are_told() {
     );
     let told = warning("claude-code").unwrap();
     for words in [
-        "drop_all, call_tool in ",
+        "(drop_all, call_tool in ",
         ".claude/settings.json",
         "tools.deny",
+        "tool_mode = \"all\"",
     ] {
         assert!(told.contains(words), "{told}");
     }
@@ -207,11 +208,21 @@ fn rules_of_a_client_that_call_tool_goes_past_are_told() {
     home.write(".codex/config.toml", &limited);
     let told = warning("codex").unwrap();
     assert!(told.contains("(note in "), "{told}");
+    home.write(
+        ".cursor/cli.json",
+        r#"{"permissions":{"deny":["Mcp(sentinel:drop_all)"]}}"#,
+    );
+    let told = warning("cursor").unwrap();
+    assert!(told.contains("search_exposes = \"activate\""), "{told}");
+    // With "activate" they get call_tool all the same: one lists once, the other is of revision 2026-07-28.
+    config("tool_mode = \"search\"\nsearch_exposes = \"activate\"");
+    for client in ["claude-code", "codex"] {
+        let told = warning(client).unwrap();
+        assert!(!told.contains("search_exposes"), "{client}: {told}");
+    }
     // Where tools are called by their own names, rules hold.
-    for holds in [
-        "tool_mode = \"all\"",
-        "tool_mode = \"search\"\nsearch_exposes = \"activate\"",
-    ] {
+    assert_eq!(warning("cursor"), None);
+    for holds in ["tool_mode = \"all\"", "tool_mode = \"auto\""] {
         config(holds);
         assert_eq!(warning("claude-code"), None, "{holds}");
     }

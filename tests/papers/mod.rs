@@ -2,6 +2,7 @@
 //! are named.
 
 mod citations;
+mod dependencies;
 mod paths;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `ask_client`: the sign-in is offered through the client, in both eras.
 
 use super::*;
+use crate::common::gate::Gate;
 use crate::common::gateway::Answer;
 use crate::common::protocol_checker::Message;
 
@@ -300,6 +301,32 @@ fn rights_that_a_sign_in_did_not_get_are_not_asked_for_again() {
     }
     assert_eq!(machine.server.state().authorizations.len(), 2);
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}
+
+/// A refusal of the token before says nothing of the one that there is now.
+#[test]
+fn a_late_refusal_of_an_old_token_is_no_reason_to_ask() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    let more = format!("{ASK}\ntools.retry = {{ write = \"always\" }}");
+    let machine = Machine::with(server, &more);
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let gate = Gate::new();
+    machine.server.state().held_refusals = Some(gate.clone());
+    let late = gateway.client.start_call("write", json!({}));
+    gate.wait_for(1);
+    machine.server.state().held_refusals = None;
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    accept(&mut gateway, &request);
+    visit(&shown(&request).0);
+    assert_eq!(gateway.client.answer(call).text(), "write {}");
+    gateway.client.next_notification(COMPLETE);
+    gate.open();
+    assert_eq!(gateway.client.answer(late).text(), "write {}");
+    assert_eq!(machine.server.state().authorizations.len(), 2);
     finish(gateway);
 }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::common::canary;
 use crate::common::gateway::TestGateway;
 
 /// One user's config, its lock file, and the state folder.
@@ -101,6 +102,7 @@ impl StateFixture {
             .env("HOME", self.path("home"))
             .env("XDG_CONFIG_HOME", self.path("home"))
             .env("XDG_STATE_HOME", self.path("state"))
+            .envs(canary::VARIABLES.map(|name| (name, canary::variable(name).unwrap())))
             .env_remove("RUST_LOG")
             .env_remove("SENTINEL_CONFIG");
         command

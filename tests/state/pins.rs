@@ -129,6 +129,24 @@ fn a_change_while_the_gateway_runs_is_blocked_too() {
 }
 
 #[test]
+fn what_is_accepted_while_the_gateway_runs_is_served_at_once() {
+    let fake = FakeBackend::start().tool("echo").tool("add");
+    let fixture = StateFixture::with(fake.entry("fake", BLOCK));
+    fixture.tool_names();
+    fake.put_tool("echo", described("echo, and more"));
+    let mut gateway = fixture.gateway();
+    assert_eq!(gateway.tool_names(), ["add"]);
+    let config = fixture.path("sentinel.toml");
+    let pin = ["--config", config.to_str().unwrap(), "pin", "fake/echo"];
+    let accepted = fixture.binary_without_config(&pin, "");
+    assert_eq!(accepted.code, 0, "{}{}", accepted.out, accepted.err);
+    assert!(accepted.out.contains("at once"), "{}", accepted.out);
+    gateway.next_notification("notifications/tools/list_changed");
+    assert_eq!(gateway.tool_names(), ["echo", "add"]);
+    gateway.call("echo", json!({})).result();
+}
+
+#[test]
 fn a_tool_that_is_removed_and_added_again_is_compared_with_its_pin() {
     let fake = FakeBackend::start().tool("echo").tool("add");
     let fixture = StateFixture::with(fake.entry("fake", BLOCK));

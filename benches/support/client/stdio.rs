@@ -42,7 +42,7 @@ impl StdioClient {
         client.begin()?;
         client.list_tools()?;
         let listed = String::from_utf8_lossy(&client.line);
-        let tool = call.tool;
+        let tool = call.listed();
         if !listed.contains(&format!("\"{tool}\"")) {
             return Err(format!("{}: doesn't list the tool {tool}", client.name).into());
         }

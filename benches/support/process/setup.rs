@@ -54,11 +54,14 @@ pub(crate) enum Subject {
 }
 
 /// The backends and the config of the process under test.
+#[derive(Default)]
 pub(crate) struct Setup<'a> {
     /// Name of its config file.
     pub(crate) name: &'static str,
-    /// Lines of the `[gateway]` table.
-    pub(crate) gateway: &'static str,
+    /// Lines of the `[gateway]` table, and tables that follow it.
+    pub(crate) gateway: &'a str,
+    /// Lines of each backend.
+    pub(crate) backend: &'a str,
     pub(crate) urls: &'a [String],
 }
 
@@ -135,7 +138,8 @@ pub(crate) fn config(setup: &Setup<'_>) -> Result<PathBuf> {
     for (number, url) in setup.urls.iter().enumerate() {
         write!(
             text,
-            "\n[[backends]]\nname = \"mock{number}\"\nurl = \"{url}\"\n"
+            "\n[[backends]]\nname = \"mock{number}\"\nurl = \"{url}\"\n{}\n",
+            setup.backend
         )?;
     }
     let path = scratch().join(format!("bench-{}.toml", setup.name));

@@ -45,6 +45,19 @@ pub(crate) enum Section {
     LegacyToModern,
     #[value(skip)]
     ModernToLegacy,
+    /// What a call costs with an audit file, metrics, traces, a sign-in or search: by instructions, counted by valgrind, and by CPU,
+    /// compared with a gateway that has none of it. Runs only if named.
+    Features,
+    #[value(skip)]
+    Audit,
+    #[value(skip)]
+    Prometheus,
+    #[value(skip)]
+    Otlp,
+    #[value(skip)]
+    SignedIn,
+    #[value(skip)]
+    SearchMode,
     /// Time from exec to the response to `initialize`, and the executable's size.
     Start,
     /// Instructions of a call, counted by valgrind. Runs only if named.
@@ -60,7 +73,7 @@ impl Section {
     /// The sections that run if none is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|section| !matches!(section, Self::Instructions | Self::Soak))
+        all.filter(|section| !matches!(section, Self::Features | Self::Instructions | Self::Soak))
             .collect()
     }
 
@@ -84,6 +97,12 @@ impl Section {
             Self::ModernToModern => "modern client, modern backend",
             Self::LegacyToModern => "legacy client, modern backend",
             Self::ModernToLegacy => "modern client, legacy backend",
+            Self::Features => "features",
+            Self::Audit => "with an audit file",
+            Self::Prometheus => "with metrics for Prometheus",
+            Self::Otlp => "with OTLP, a tenth of the traces",
+            Self::SignedIn => "signed in",
+            Self::SearchMode => "by call_tool in search mode",
             Self::Start => "start",
             Self::Soak => "1,000,000 calls",
             Self::Instructions | Self::Allocations => "1 KiB JSON",
@@ -102,6 +121,8 @@ pub(crate) enum Route {
     Direct,
     /// Through the gateway, with a legacy client and a legacy backend: the baseline for the other eras.
     Legacy,
+    /// The same, the baseline for what is switched on.
+    Plain,
 }
 
 impl Route {
@@ -112,6 +133,7 @@ impl Route {
             Self::Relay => "relay",
             Self::Direct => "direct",
             Self::Legacy => "legacy",
+            Self::Plain => "plain",
         }
     }
 }
@@ -197,7 +219,7 @@ pub(crate) struct Results {
 pub(crate) struct Row {
     pub(crate) section: Section,
     pub(crate) measure: Metric,
-    figures: [Vec<f64>; 4],
+    figures: [Vec<f64>; 5],
 }
 
 impl Results {
@@ -249,7 +271,7 @@ impl Row {
 
     /// The baseline for rows without a target.
     pub(crate) fn baseline(&self) -> Route {
-        let routes = [Route::Relay, Route::Legacy, Route::Direct];
+        let routes = [Route::Relay, Route::Legacy, Route::Plain, Route::Direct];
         let has_figures = |route: &Route| !self.figures[*route as usize].is_empty();
         routes.into_iter().find(has_figures).unwrap_or(Route::Relay)
     }

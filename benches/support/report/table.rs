@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::report::results::{Results, Route, Row};
+use crate::support::report::results::{Metric, Results, Route, Row};
 use crate::support::report::stats::Spread;
 use crate::support::report::targets::{Goal, TARGETS, Target};
 
@@ -66,6 +66,7 @@ pub(crate) fn json(results: &Results) -> Value {
             "ratio_to_relay": spread(row.ratio(Route::Relay)),
             "ratio_to_direct": spread(row.ratio(Route::Direct)),
             "ratio_to_legacy": spread(row.ratio(Route::Legacy)),
+            "ratio_to_plain": spread(row.ratio(Route::Plain)),
             "targets": targets.collect::<Vec<_>>(),
         })
     });
@@ -111,7 +112,16 @@ fn comparison(row: &Row, target: Option<&Target>) -> [String; 5] {
         .and_then(Target::baseline)
         .unwrap_or_else(|| row.baseline());
     let ratio = row.ratio(baseline).map_or(String::new(), |ratio| {
-        format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max)
+        // Of instructions, which hardly vary, small differences count.
+        let digits = if row.measure == Metric::Instructions {
+            3
+        } else {
+            2
+        };
+        format!(
+            "{:.digits$} ({:.digits$}–{:.digits$})",
+            ratio.median, ratio.min, ratio.max
+        )
     });
     let [must, met] = goal(row, target.and_then(|target| target.must));
     let [aim, reached] = goal(row, target.and_then(|target| target.aim));

@@ -45,10 +45,11 @@ use Section::{Progress, Small, Soak, Sse, Start};
 
 const RELAY: Of = Of::Ratio(Route::Relay);
 const DIRECT: Of = Of::Ratio(Route::Direct);
+const PLAIN: Of = Of::Ratio(Route::Plain);
 const ITSELF: Of = Of::Value;
 
 #[rustfmt::skip]
-pub(crate) const TARGETS: [Target; 23] = [
+pub(crate) const TARGETS: [Target; 28] = [
     target("time of one call",                      Small,                P50,                   at_most(RELAY, 1.5),     at_most(RELAY, 1.15)),
     target("calls per second",                      Small,                CallsPerSecond(64),    at_least(RELAY, 0.6),    at_least(RELAY, 0.85)),
     target("calls per second beside plain HTTP",    Small,                CallsPerSecond(64),    None,                    at_least(DIRECT, 0.55)),
@@ -70,6 +71,11 @@ pub(crate) const TARGETS: [Target; 23] = [
     target("round trips within the modern era",     ModernToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("round trips from legacy to modern",     LegacyToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("round trips from modern to legacy",     ModernToLegacy,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
+    target("audit file",                            Section::Audit,       Metric::Instructions,  at_most(PLAIN, 1.05),    None),
+    target("metrics for Prometheus",                Section::Prometheus,  Metric::Instructions,  at_most(PLAIN, 1.01),    None),
+    target("a tenth of the traces over OTLP",       Section::Otlp,        CpuPerCall,            at_most(PLAIN, 1.1),     None),
+    target("signed in",                             Section::SignedIn,    Metric::Instructions,  at_most(PLAIN, 1.005),   None),
+    target("call_tool",                             Section::SearchMode,  Metric::Instructions,  at_most(PLAIN, 1.15),    None),
     target("start",                                 Start,                Initialized,           at_most(ITSELF, 20.0),   at_most(RELAY, 1.3)),
     target("size of the executable",                Start,                Size,                  None,                    at_most(ITSELF, 8.0)),
     // Allows for memory that the allocator keeps; a leak of one byte for each call exceeds it.

@@ -97,8 +97,8 @@ impl Benchmark {
         let backend = Mock::start(servers)?;
         let program = self.subject.program(&Setup {
             name,
-            gateway: "",
             urls: &backend.urls,
+            ..Setup::default()
         })?;
         let program = program.ok_or("only the gateway knows eras")?;
         let call = Call {

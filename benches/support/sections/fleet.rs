@@ -23,8 +23,8 @@ impl Benchmark {
         let mock = Mock::start(Servers::Fleet)?;
         let setup = Setup {
             name: "fleet",
-            gateway: "",
             urls: &mock.urls,
+            ..Setup::default()
         };
         let Some(program) = self.subject.program(&setup)? else {
             return Ok(());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::{Benchmark, CONCURRENCY, USUAL};
 use crate::support::Result;
-use crate::support::call::JSON_SMALL;
+use crate::support::call::{Call, JSON_SMALL};
 use crate::support::client::driver::CallDriver;
 use crate::support::client::stdio::StdioClient;
 use crate::support::process::{Program, log, scratch};
@@ -25,15 +25,20 @@ impl Benchmark {
         }
         let gateway = self.alone(USUAL)?;
         for (route, program) in [(Route::Gateway, &gateway), (Route::Relay, &self.relay)] {
-            let more = count(program, MANY)? - count(program, FEW)?;
-            let per_call = more / (MANY - FEW) as f64;
+            let per_call = per_call(program, JSON_SMALL.into())?;
             results.add(Section::Instructions, Metric::Instructions, route, per_call);
         }
         Ok(())
     }
 }
 
-fn has_valgrind() -> bool {
+/// The instructions of one call of a program that is run under valgrind.
+pub(super) fn per_call(program: &Program, call: Call) -> Result<f64> {
+    let more = count(program, call, MANY)? - count(program, call, FEW)?;
+    Ok(more / (MANY - FEW) as f64)
+}
+
+pub(super) fn has_valgrind() -> bool {
     let status = Command::new("valgrind")
         .arg("--version")
         .stdout(Stdio::null())
@@ -42,11 +47,10 @@ fn has_valgrind() -> bool {
 }
 
 /// The instructions of a whole run with this many calls.
-fn count(program: &Program, calls: usize) -> Result<f64> {
+fn count(program: &Program, call: Call, calls: usize) -> Result<f64> {
     let report = scratch().join("bench-callgrind.out");
     // Removes the report of an earlier run.
     let _ = fs::remove_file(&report);
-    let call = JSON_SMALL.into();
     let mut client = StdioClient::open(&under_valgrind(program, &report), call)?;
     client.concurrent(call, CONCURRENCY, calls)?;
     drop(client);

@@ -267,7 +267,7 @@ async fn renew_credentials(error: &mut BackendError, connection: &Connection, us
     let credentials = connection.credentials();
     if *status != 401 {
         match sign_in {
-            Some(advice) => credentials.lacks(&advice.scopes).await,
+            Some(advice) => credentials.lacks(used, &advice.scopes).await,
             None if *session_lost => *error = BackendError::SessionLost { by_status: false },
             None => {}
         }

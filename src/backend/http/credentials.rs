@@ -1,8 +1,7 @@
 //! Resolves credentials into request headers.
 //!
-//! Owns the secrets of one backend while the process runs: reading them from their sources,
-//! attaching them to each request, and reading them again after a 401. Files are read and commands
-//! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
+//! Owns the secrets of one backend while the process runs: reading them from their sources, attaching them to each
+//! request, and reading them again after a 401. Values are marked sensitive, and the scrubber learns each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -182,9 +181,9 @@ impl Credentials {
         tokens.advice(status, challenge.as_ref()).map(Arc::new)
     }
 
-    /// A call lacked these scopes.
-    pub(crate) async fn lacks(&self, scopes: &[String]) {
-        if let Some(tokens) = &self.tokens {
+    /// A call with the credentials of generation `used` lacked these scopes. Newer ones may have them.
+    pub(crate) async fn lacks(&self, used: u64, scopes: &[String]) {
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| self.generation() == used) {
             tokens.lacks(scopes).await;
         }
     }

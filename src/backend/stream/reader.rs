@@ -325,7 +325,7 @@ impl<'a> ResponseReader<'a> {
     }
 
     /// What a message is. `only` is the request whose response this is, where there can be no other:
-    /// then its id is not taken to the letter.
+    /// then its id need not be the same to the byte.
     fn classify(&self, message: Message, only: Option<&Id>) -> ReaderItem {
         let MessageResponse { id, answer } = match message {
             Ok(Inbound::Notification(notification)) => {

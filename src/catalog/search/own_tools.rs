@@ -2,26 +2,22 @@
 
 use serde_json::{Value, json};
 
+use super::tokens::TokenCount;
 use crate::protocol::RawJson;
 
-/// Most servers that the description of `search_tools` names.
-const MAX_SERVERS: usize = 40;
+/// Most tokens, about, of the names of servers in the description of `search_tools`.
+const MAX_SERVERS: usize = 90;
 
 /// `search_tools`, `describe_tool` and, unless tools that are found join the list, `call_tool`. The
 /// same for the same servers.
 pub fn own_tools<'a>(servers: impl Iterator<Item = &'a str>, with_call: bool) -> Vec<RawJson> {
-    let servers: Vec<&str> = servers.collect();
-    let named = servers[..servers.len().min(MAX_SERVERS)].join(", ");
-    let more = match servers.len().saturating_sub(MAX_SERVERS) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let named = names_within(&servers.collect::<Vec<_>>());
     let then = match with_call {
         true => "Run one with call_tool.",
         false => "They join the list of tools; call them by name.",
     };
     let search = format!(
-        "Finds tools for a task among those of: {named}{more}. {then} Search before saying that something can't be done."
+        "Finds tools for a task among those of: {named}. {then} Search before saying that something can't be done."
     );
     let mut tools = vec![
         definition(
@@ -57,6 +53,21 @@ pub fn own_tools<'a>(servers: impl Iterator<Item = &'a str>, with_call: bool) ->
         ));
     }
     tools
+}
+
+/// The names of as many servers as there are tokens for, and the number of the others.
+fn names_within(servers: &[&str]) -> String {
+    let (mut named, mut count) = (String::new(), TokenCount::default());
+    for (at, server) in servers.iter().enumerate() {
+        let gap = if at == 0 { "" } else { ", " };
+        let name = format!("{gap}{server}");
+        if count.add(&name, MAX_SERVERS) < name.len() {
+            let gap = if at == 0 { "" } else { " and " };
+            return format!("{named}{gap}{} more", servers.len() - at);
+        }
+        named += &name;
+    }
+    named
 }
 
 /// `read_more`: the rest of a result that was cut.
@@ -123,10 +134,18 @@ mod tests {
 
     #[test]
     fn they_take_few_tokens_however_many_servers_there_are() {
-        let names: Vec<String> = (0..1_000).map(|at| format!("server{at:03}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert!(tokens(&names[..12]) <= 400, "{}", tokens(&names[..12]));
-        assert!(tokens(&names) <= 700, "{}", tokens(&names));
+        let long = |at| format!("production-european-warehouse-inventory-{at:03}");
+        let long: Vec<String> = (0..70).map(long).collect();
+        let short: Vec<String> = (0..1_000).map(|at| format!("server{at:03}")).collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        let short: Vec<&str> = short.iter().map(String::as_str).collect();
+        for (servers, most) in [(&short[..3], 320), (&short[..], 400), (&long[..], 400)] {
+            let tokens = tokens(servers);
+            assert!(tokens <= most, "{tokens} for {}", servers.len());
+        }
+        assert_eq!(names_within(&["notes", "mail"]), "notes, mail");
+        assert!(names_within(&long).ends_with(" more"));
+        assert_eq!(names_within(&[&*"long ".repeat(100)]), "1 more");
     }
 
     #[test]

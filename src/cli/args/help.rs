@@ -7,15 +7,15 @@ pub(super) const HELP: &str = "\
 
 Set up:
   init       Write a first sentinel.toml, and try its servers
-  install    Put the gateway into clients, with their own servers by --import
-  uninstall  Take it out again
+  install    Add the gateway to clients; with --import it takes over their servers
+  uninstall  Remove it from them
   login      Sign in to backends
   logout     Sign out of backends
 
     sentinel-gateway install claude-desktop --import
     sentinel-gateway login notes
 
-Look:
+See how things are:
   check      Try every backend, and report problems and how to fix them
   status     Show the gateways that run now, and what their backends do
   top        Watch them, and switch backends and tools off
@@ -35,7 +35,7 @@ Use, through the whole gateway:
     sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
     sentinel-gateway read memo://insights
 
-Keep safe:
+Decide what may be called:
   pin        Show how tools have changed since they were accepted, and accept them
   disable    Switch backends or tools off, in running gateways, too
   enable     Switch them on again

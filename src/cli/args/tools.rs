@@ -10,7 +10,7 @@ pub(in crate::cli) struct Tools {
     /// Shows this tool, by its name in the list, and its arguments
     pub(in crate::cli) name: Option<String>,
 
-    /// Shows what each definition costs a model in tokens, about; the dearest first
+    /// Shows the estimated tokens of each definition, largest first
     #[arg(long, conflicts_with = "name")]
     pub(in crate::cli) tokens: bool,
 

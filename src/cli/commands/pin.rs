@@ -278,7 +278,7 @@ impl Report {
             (0, _) => writeln!(out, "nothing to accept: all tools are as in {file}"),
             (_, true) => writeln!(
                 out,
-                "accepted: {new} new, {changed} changed; written to {file}. A running gateway uses it after a restart"
+                "accepted: {new} new, {changed} changed; written to {file}. A running gateway takes it at once"
             ),
             (_, false) => writeln!(
                 out,

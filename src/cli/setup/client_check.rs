@@ -17,6 +17,7 @@ use crate::client_config::servers::{command_line, is_ours, tool_rules, variables
 use crate::config::{Config, Environment, SearchExposes, ToolMode, load};
 use crate::files;
 use crate::install::{Place, plan_fix};
+use crate::snapshot::searches_itself;
 
 /// What a client with a window passes on of the user's environment, as far as is known.
 const PASSED: [&str; 11] = [
@@ -72,7 +73,7 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         .map_err(|problems| report_problems(&problems))?;
     let env = surroundings(client, &entry, &machine);
     let mut config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
-    let rules = past_rules(&config, || rules(&machine, client, &entry, &file));
+    let rules = past_rules(&config, client, || rules(&machine, client, &entry, &file));
     config.warnings.extend(rules);
     if let (Some(used), Some(own)) = (&config.source, machine.env.user_file())
         && *used != own
@@ -97,7 +98,14 @@ fn rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<R
     let further = machine.with_places(|places| places.rule_files(client));
     let folder = machine.env.working_folder();
     let further = further.into_iter().map(|path| folder.join(path));
-    for path in std::iter::once(PathBuf::from(file)).chain(further) {
+    // The working folder may be the home.
+    let mut paths = vec![PathBuf::from(file)];
+    for path in further {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    for path in paths {
         let text = files::read_up_to(&path, MAX_SETTINGS).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let tools = tool_rules::in_text(client, &entry.name, &text).into_iter();
@@ -107,26 +115,42 @@ fn rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<R
     rules
 }
 
-/// What to know of these rules where tools are called by `call_tool`; `None` where they hold.
-fn past_rules(config: &Config, rules: impl FnOnce() -> Vec<Rule>) -> Option<String> {
+/// What to know of these rules where this client calls tools by `call_tool`; `None` where they hold.
+fn past_rules(
+    config: &Config,
+    client: &Client,
+    rules: impl FnOnce() -> Vec<Rule>,
+) -> Option<String> {
     let listing = &config.gateway.tool_listing;
     let mode = match listing.mode {
-        _ if listing.exposes == SearchExposes::Activate => return None,
         ToolMode::All => return None,
+        // It is never given the tools that search.
+        ToolMode::Auto if searches_itself(client.id) => return None,
         ToolMode::Search => "search",
         ToolMode::Auto => "auto",
     };
+    let activates = listing.exposes == SearchExposes::Activate;
+    let instead = match client.list_is_fixed {
+        false if activates => return None,
+        false => r#"search_exposes = "activate" lists a found tool under its own name"#,
+        true => r#"tool_mode = "all" lists tools under their own names"#,
+    };
     let rules = rules();
     let (_, file) = rules.first()?;
-    let tools: Vec<&str> = rules.iter().map(|(tool, _)| tool.as_str()).collect();
+    let mut tools: Vec<&str> = Vec::new();
+    for (tool, _) in &rules {
+        if !tools.contains(&tool.as_str()) {
+            tools.push(tool);
+        }
+    }
     let named = tools[..tools.len().min(MAX_NAMED)].join(", ");
     let more = match tools.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     Some(one_line(&format!(
-        "the client has rules of its own about tools ({named}{more} in {file}): with tool_mode = \"{mode}\" tools are called by call_tool, past rules that name them, and a rule for call_tool is one for every tool. \
-         tools.deny holds in any case; search_exposes = \"activate\" has found tools called by their own names"
+        "the client has rules of its own about tools ({named}{more} in {file}). With tool_mode = \"{mode}\" it calls tools through call_tool: its rules about a single tool have no effect then, and a rule about call_tool applies to every tool. \
+         tools.deny works in any case; {instead}"
     )))
 }
 

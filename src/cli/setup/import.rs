@@ -12,6 +12,7 @@ use url::Url;
 use crate::cli::terminal::{CAUTION, GOOD, one_line};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
+use crate::client_config::entry::quoted;
 use crate::client_config::import::{FOLDER, Imported, Tokens, backend, backend_name};
 use crate::client_config::servers::{Remote, Server, has_variables, server};
 use crate::config::{Config, Environment, Overrides, load};
@@ -25,6 +26,8 @@ const MAX_BYTES: u64 = 16 << 20;
 pub(super) struct Import {
     /// The new backends, with the servers that they were.
     new: Vec<(Remote, Imported)>,
+    /// Variables with tokens that the config names already, and that an entry has to set.
+    needed: Vec<(String, String)>,
     /// By client: the entries that are backends now.
     became: Vec<(&'static str, Vec<String>)>,
     /// What is to be said.
@@ -52,16 +55,9 @@ impl Import {
                     let (name, is_new) = self.backend_of(&remote, entry, client, known, tokens);
                     became.push(entry.name.clone());
                     let sign = if is_new { "+" } else { "=" };
-                    let renamed = match name == entry.name {
-                        true => String::new(),
-                        false => format!(", as {shown} is no name for a backend"),
-                    };
-                    let already = if is_new { "" } else { " already there" };
+                    let why = why_this_name(&entry.name, &name, is_new);
                     let url = shown_url(&remote.url);
-                    let _ = writeln!(
-                        self.shown,
-                        "{GOOD}{sign} {name}{GOOD:#} {url}{renamed}{already}"
-                    );
+                    let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
                 }
             }
         }
@@ -84,7 +80,7 @@ impl Import {
         self.new.push((remote.clone(), imported));
     }
 
-    /// The backend that a server becomes, or is already.
+    /// The backend that a server becomes, or is already, and whether it is new.
     fn backend_of(
         &mut self,
         remote: &Remote,
@@ -97,6 +93,13 @@ impl Import {
             return (same.name.clone(), false);
         }
         let plain = backend_name(&entry.name, &[]);
+        let path = known.and_then(|config| config.source.as_deref());
+        // Its token may be in the entry of the client that it came from: this one's needs it, too.
+        let names = |variable: &str| {
+            let text = path.and_then(|path| files::read_up_to(path, MAX_BYTES).ok());
+            let text = text.unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(&format!("env = {}", quoted(variable)))
+        };
         let known = known.map_or(&[][..], |config| &config.backends);
         let is_same = |url: &Url| Url::parse(&remote.url).is_ok_and(|own| own == *url);
         let same = known.iter().find(|backend| {
@@ -108,7 +111,11 @@ impl Import {
             is_named && backend.url.as_ref().is_ok_and(is_same)
         });
         if let Some(same) = same {
-            return (same.name.to_string(), false);
+            let name = same.name.to_string();
+            let tokens = backend(remote, &name, "", Tokens::Env).env.into_iter();
+            self.needed
+                .extend(tokens.filter(|(variable, _)| names(variable)));
+            return (name, false);
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
         let own = self.new.iter().map(|(_, new)| new.name.clone());
@@ -139,10 +146,8 @@ impl Import {
 
     /// Variables with tokens for the `env` of the entry.
     pub(super) fn env(&self) -> Vec<(String, String)> {
-        self.new
-            .iter()
-            .flat_map(|(_, new)| new.env.clone())
-            .collect()
+        let new = self.new.iter().flat_map(|(_, new)| new.env.clone());
+        new.chain(self.needed.clone()).collect()
     }
 
     /// Variables that the client has to pass on.
@@ -262,6 +267,22 @@ fn head(entry_name: &str) -> String {
         "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
          [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
     )
+}
+
+/// Why the backend of a client's entry has this name, where that isn't plain to see.
+fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
+    let valid = backend_name(entry, &[]);
+    let why = match (is_new, valid == entry, valid == name) {
+        (false, ..) if name == entry => "this server is a backend already".to_owned(),
+        (false, ..) => format!("the server of {entry} is this backend already"),
+        (true, true, true) => return String::new(),
+        (true, false, true) => format!("{entry} is not a valid name of a backend"),
+        (true, true, false) => format!("another backend has the name {entry}"),
+        (true, false, false) => format!(
+            "{entry} is not a valid name of a backend, and another backend has the name {valid}"
+        ),
+    };
+    format!(" ({})", one_line(&why))
 }
 
 /// Without user and query, which may be secrets.

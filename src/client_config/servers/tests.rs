@@ -6,6 +6,7 @@ fn read(value: Value) -> Server {
     server(&Entry {
         name: "a".to_owned(),
         value,
+        node: crate::client_config::entry::Node::Flag(false),
         raw: String::new(),
         start: 0,
     })

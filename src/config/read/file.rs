@@ -90,6 +90,7 @@ pub(in crate::config) struct Gateway {
     /// Whether clients get a tool `gateway_status`, by which a model learns which backends are connected, and why others are not.
     pub(in crate::config) gateway_status: bool,
     /// Where the tokens of sign-ins are kept: in files of the user alone, or in such files sealed with a key of the keychain or of a command.
+    #[schemars(extend("default" = "file"))]
     pub(in crate::config) auth_store: Located<AuthStoreForm>,
     /// How the gateway reports its own errors of a tool call.
     pub(in crate::config) tool_errors: ToolErrors,

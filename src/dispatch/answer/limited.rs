@@ -250,7 +250,7 @@ fn notice(page: &Page, bytes: usize, handle: Option<&str>) -> Option<String> {
             "[{shown}. read_more with handle {handle:?} and offset {next} shows what follows.]"
         ),
         None => format!(
-            "[{shown}. There was no room to keep the rest (max_buffered_bytes): ask the tool for less.]"
+            "[{shown}. The rest does not fit into the budget (max_buffered_bytes) and is not kept: ask the tool for less.]"
         ),
     })
 }

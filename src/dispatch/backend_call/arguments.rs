@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_it_could_be_taken_for_is_refused() {
+    fn arguments_that_could_be_read_as_a_guarded_one_are_refused() {
         for (arguments, why) in [
             (
                 r#"{"n":1,"owner":"you"}"#,

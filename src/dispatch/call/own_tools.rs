@@ -300,6 +300,7 @@ fn describe(arguments: &Value, era: Era, snapshot: &Snapshot) -> Result<String, 
         );
     }
     let catalog = &snapshot.catalog;
+    let more = names.len().saturating_sub(MAX_DESCRIBED);
     let mut entries = Vec::new();
     for name in names.into_iter().take(MAX_DESCRIBED) {
         entries.push(catalog.resolve(Kind::Tool, name).ok_or_else(|| {
@@ -310,5 +311,9 @@ fn describe(arguments: &Value, era: Era, snapshot: &Snapshot) -> Result<String, 
             format!("there is no tool {name:?}{meant}; search_tools finds tools by what they do")
         })?);
     }
-    Ok(written(&entries, true, era, snapshot))
+    let mut text = written(&entries, true, era, snapshot);
+    if more > 0 {
+        text += &format!("{more} more are left out: ask for {MAX_DESCRIBED} at a time.\n");
+    }
+    Ok(text)
 }

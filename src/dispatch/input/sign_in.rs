@@ -254,15 +254,15 @@ impl Unsigned<'_> {
 
     /// The client is to make the call again with the person's answer.
     fn hold(self, under_way: &Arc<UnderWay>, request: &Value, sign_ins: &SignIns) -> Offered {
+        let fingerprint = RequestFingerprint::of(self.method, self.params);
         let held = HeldCall {
-            fingerprint: RequestFingerprint::of(self.method, self.params),
             params: self.params.clone(),
             error: self.error.clone(),
             tally: self.tally,
             under_way: Arc::clone(under_way),
             _attended: under_way.attend(),
         };
-        let Some(state) = sign_ins.held.hold(held) else {
+        let Some(state) = sign_ins.held.hold(fingerprint, held) else {
             let why = "too many calls wait for a sign-in";
             return self.refused(NoSignIn::Failed(why.into()));
         };

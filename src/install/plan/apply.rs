@@ -73,7 +73,7 @@ impl Plan {
         let known = store.read()?;
         let mut record = known.clone();
         let failed = |error: io::Error| {
-            format!("the way back for {shown} can't be kept: {error}; nothing was changed")
+            format!("the backup for {shown} can't be written: {error}; nothing was changed")
         };
         let mut backup = None;
         if let Some(old) = &place.old {
@@ -89,7 +89,7 @@ impl Plan {
             });
         }
         // Before the file: a crash in between leaves a record of an entry that is not there, which
-        // takes nothing out. Until the entry is taken out, the way back is kept.
+        // takes nothing out. Until the entry is taken out, its backup and record are kept.
         let kept = before(Step::Record).and_then(|()| store.write(&record));
         kept.map_err(failed)?;
         let mut swaps = |step| before(Step::Swap(step));

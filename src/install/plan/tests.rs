@@ -331,12 +331,22 @@ fn only_the_newest_backups_are_kept_and_the_first_one() {
 fn file_of(client: &'static Client) -> impl Strategy<Value = String> {
     let server = (0..4_u8, "[a-z]{1,6}", any::<bool>());
     let servers = prop::collection::vec(server, 0..5);
+    let ours = (Just(OURS), Just(NAME.to_owned()), any::<bool>());
+    let with_ours = (servers.clone(), ours).prop_map(|(mut servers, ours)| {
+        let middle = servers.len() / 2;
+        servers.insert(middle, ours);
+        servers
+    });
+    let servers = prop_oneof![servers, with_ours];
     let style = (0..4_u8, any::<bool>(), any::<bool>(), any::<bool>());
     (servers, style).prop_map(move |(servers, style)| match client.format {
         Format::Toml => toml_file(&servers, style),
         _ => json_file(client.key, &servers, style),
     })
 }
+
+/// The kind of a server that is an entry of ours, with members that the gateway does not write.
+const OURS: u8 = 4;
 
 type Style = (u8, bool, bool, bool);
 
@@ -360,6 +370,7 @@ fn json_file(key: &str, servers: &[(u8, String, bool)], style: Style) -> String 
             "{\"url\":\"http://h/?k=1\"}",
             "{ \"command\" : \"npx\", \"args\": [ ] }",
             "{\"a\":{\"b\":\"\\\"\\u0041\"}}",
+            r#"{"command": "/old/sentinel-gateway", "args": [], "env": {"TOKEN": "old", "MINE": "a\"b"}, "environment": {"MINE": "c"}, "cwd": "/w", "odd": [1.50, null, {"k": []}], "timeout": 2.5}"#,
         ][usize::from(*kind)];
         let before = if comments && *comment {
             "/* b, */ "
@@ -399,6 +410,23 @@ fn toml_file(servers: &[(u8, String, bool)], style: Style) -> String {
             continue;
         }
         seen.push(name.clone());
+        if *kind == OURS {
+            text.push_str(
+                r#"
+[mcp_servers.sentinel] # ours
+command = "/old/sentinel-gateway"
+since = 2026-01-02
+startup_timeout_sec = 2.5
+env_vars = ["MINE"]
+[mcp_servers.sentinel.env]
+TOKEN = "old"
+MINE = 'a"b\c'
+[mcp_servers.sentinel.tools.note]
+approval_mode = "approve"
+"#,
+            );
+            continue;
+        }
         let _ = write!(
             text,
             "\n[mcp_servers.{name}] # {kind}\nargs = [\n  \"1\",\n]\n"
@@ -474,6 +502,26 @@ fn case() -> impl Strategy<Value = (&'static Client, String, (Fault, Step), (Fau
     })
 }
 
+/// The entry of ours; null where there is none.
+fn ours_in(client: &Client, text: &str) -> serde_json::Value {
+    let entries = edit::entries(client, text).unwrap().into_iter();
+    let mut ours = entries.filter(|entry| entry.name == NAME);
+    ours.next().map(|entry| entry.value).unwrap_or_default()
+}
+
+/// The members of both, of which `own` count.
+fn merged(old: &serde_json::Value, own: &serde_json::Value) -> serde_json::Value {
+    let (Some(members), Some(own_members)) = (old.as_object(), own.as_object()) else {
+        return own.clone();
+    };
+    let mut merged_members = members.clone();
+    for (key, value) in own_members {
+        let old = members.get(key).unwrap_or(&serde_json::Value::Null);
+        merged_members.insert(key.clone(), merged(old, value));
+    }
+    merged_members.into()
+}
+
 /// What came of a plan that was applied with a fault.
 struct Applied {
     /// What another program has written, if it has; `None` in it is a file that it removed.
@@ -530,8 +578,12 @@ proptest! {
         let home = Home::new(client, Some(&text));
         let others = home.names();
         let remove = if import { others.clone() } else { Vec::new() };
+        let had_ours = others.iter().any(|name| name == NAME);
         let plan = home.install(&remove).unwrap();
         let (_, wanted) = plan.texts();
+        let own = edit::set(client, "", NAME, &Content::Node(&entry(client))).unwrap();
+        let (own, old) = (ours_in(client, &own), ours_in(client, &text));
+        prop_assert_eq!(ours_in(client, &wanted), merged(&old, &own), "members of ours are lost");
         let Applied { edited, happened, went_well } = apply(&home, plan, first);
         let now = home.text();
         // A rename that has begun can't see what is written in between: SwapStep::Rename is the last
@@ -558,7 +610,7 @@ proptest! {
             // Nothing is installed, or the record is of an entry that isn't there: there is nothing to
             // take out.
             if let Ok(plan) = home.uninstall(false, false) {
-                prop_assert!(plan.changes_nothing() || edited.is_some());
+                prop_assert!(plan.changes_nothing() || edited.is_some() || had_ours);
             }
             home.install(&[]).unwrap().apply().unwrap();
             home.uninstall(false, false).unwrap().apply().unwrap();
@@ -582,7 +634,10 @@ proptest! {
             }
             _ => prop_assert!(now == before || edited.as_ref() == Some(&now) || now.as_deref() == Some(&*wanted) || now.is_none() && wanted.is_empty()),
         }
-        if let Ok(plan) = home.uninstall(false, false) {
+        // Once it is out, what stands there is the entry that was there before.
+        if let Ok(plan) = home.uninstall(false, false)
+            && !(had_ours && went_well)
+        {
             plan.apply().unwrap();
         }
         if edited.is_none() && !matches!(first.0, Fault::Edit | Fault::Remove) {

@@ -2,7 +2,7 @@
 //!
 //! Owns the names of its members. It must not know where the lines go.
 
-use std::fmt::Write;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::AuditArguments;
 use crate::hex::hex;
 use crate::protocol::error::{code_of, is_tool_error};
-use crate::protocol::raw::quoted;
+use crate::protocol::raw::put_quoted;
 use crate::protocol::{Class, Era, Executed, Kind, Outcome};
 use crate::telemetry::Ended;
 use crate::text::{beginning, for_output};
@@ -158,7 +158,7 @@ impl Record {
 
     /// As a line of JSON, with its end and without secrets of the config.
     pub(super) fn line(&self, gateway: &Gateway, arguments: AuditArguments) -> Vec<u8> {
-        let mut object = Object::of(gateway, clock::rfc3339(self.at));
+        let mut object = Object::of(gateway, &clock::rfc3339(self.at));
         object.number("seq", self.number);
         object.text("client", self.client.as_deref());
         object.text("client_version", self.client_version.as_deref());
@@ -178,11 +178,11 @@ impl Record {
         object.number("attempts", self.attempts.into());
         object.number("bytes_sent", self.bytes_sent);
         object.number("bytes_received", self.bytes_received);
-        object.member("queued_ms", &millis(self.queued));
+        object.millis("queued_ms", self.queued);
         if let Some(first_byte) = self.first_byte {
-            object.member("first_byte_ms", &millis(first_byte));
+            object.millis("first_byte_ms", first_byte);
         }
-        object.member("total_ms", &millis(self.total));
+        object.millis("total_ms", self.total);
         object.text("trace_id", self.trace_id.as_deref());
         for (key, value) in [("arguments", &self.arguments), ("result", &self.result)] {
             let of_arguments = key == "arguments";
@@ -262,53 +262,90 @@ impl Record {
 
 /// A line that says how many records are missing before it.
 pub(super) fn missing(count: u64) -> Vec<u8> {
-    let mut object = Object::of(&Gateway::of_process(), clock::rfc3339(clock::wall()));
+    let mut object = Object::of(&Gateway::of_process(), &clock::rfc3339(clock::wall()));
     object.number("missing", count);
     object.end()
 }
 
 /// The text of a JSON object while it grows.
-struct Object(String);
+struct Object(Vec<u8>);
 
 impl Object {
-    fn of(gateway: &Gateway, time: String) -> Self {
-        let mut object = Self(String::with_capacity(512));
-        object.0.push('{');
-        object.text("time", Some(&time));
+    fn of(gateway: &Gateway, time: &str) -> Self {
+        let mut object = Self(Vec::with_capacity(512));
+        object.0.push(b'{');
+        object.text("time", Some(time));
         object.number("pid", gateway.pid.into());
         object.text("instance", Some(&gateway.instance));
         object
     }
 
-    fn member(&mut self, key: &str, json: &str) {
+    fn key(&mut self, key: &str) {
         if self.0.len() > 1 {
-            self.0.push(',');
+            self.0.push(b',');
         }
-        let _ = write!(self.0, "\"{key}\":{json}"); // writing to a String can't fail
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn member(&mut self, key: &str, json: &str) {
+        self.key(key);
+        self.0.extend_from_slice(json.as_bytes());
     }
 
     fn number(&mut self, key: &str, number: u64) {
-        self.member(key, &number.to_string());
+        self.key(key);
+        put_digits(&mut self.0, number, 1);
+    }
+
+    /// In milliseconds, with those of microseconds after the point.
+    fn millis(&mut self, key: &str, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.key(key);
+        put_digits(&mut self.0, micros / 1000, 1);
+        self.0.push(b'.');
+        put_digits(&mut self.0, micros % 1000, 3);
     }
 
     /// At most [`MAX_TEXT`] bytes of it: names and URIs are as long as a client makes them.
     fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
-            let cut = match text.len() > MAX_TEXT {
+            self.key(key);
+            match text.len() > MAX_TEXT {
                 // A secret that is cut in two can't be recognised.
-                true => &format!("{}…", beginning(&for_output(text), MAX_TEXT)),
-                false => text,
-            };
-            self.member(key, &String::from_utf8_lossy(&quoted(cut)));
+                true => {
+                    let cut = format!("{}…", beginning(&for_output(text), MAX_TEXT));
+                    put_quoted(&mut self.0, &cut);
+                }
+                false => put_quoted(&mut self.0, text),
+            }
         }
     }
 
     fn end(mut self) -> Vec<u8> {
-        self.0.push('}');
-        let mut line = for_output(&self.0).into_owned().into_bytes();
+        self.0.push(b'}');
+        // All of it is UTF-8.
+        let text = String::from_utf8(self.0).unwrap_or_default();
+        let cleaned = match for_output(&text) {
+            Cow::Owned(cleaned) => Some(cleaned),
+            Cow::Borrowed(_) => None,
+        };
+        let mut line = cleaned.unwrap_or(text).into_bytes();
         line.push(b'\n');
         line
     }
+}
+
+/// Appends a number in at least so many digits.
+fn put_digits(out: &mut Vec<u8>, number: u64, least: usize) {
+    let (mut digits, mut at, mut left) = ([b'0'; 20], 20, number);
+    while left > 0 {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    out.extend_from_slice(&digits[at.min(20 - least)..]);
 }
 
 fn era(era: Era) -> &'static str {

@@ -115,18 +115,9 @@ impl ClientProfile {
         self.info.as_ref()?.get("name")?.text()
     }
 
-    /// Whether its name begins like one of these, which are in lower case with dashes.
-    pub(crate) fn is_one_of(&self, beginnings: &[&str]) -> bool {
-        let name = self.name().unwrap_or_default();
-        let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
-        beginnings
-            .iter()
-            .any(|beginning| name.starts_with(beginning))
-    }
-
     /// Whether it is known to list once, as early as it can.
     pub(crate) fn lists_once(&self) -> bool {
-        self.is_one_of(&LIST_ONCE)
+        begins_like(&self.name().unwrap_or_default(), &LIST_ONCE)
     }
 
     /// Whether the client declared the capability at this path, e.g. `["sampling"]` or
@@ -135,6 +126,14 @@ impl ClientProfile {
         let found = self.capabilities.at(path);
         found.is_some_and(|value| value.as_str() != "null")
     }
+}
+
+/// Whether a client's name begins like one of these, which are in lower case with dashes.
+pub(crate) fn begins_like(name: &str, beginnings: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
+    beginnings
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
 }
 
 #[cfg(test)]

@@ -3,15 +3,13 @@
 //! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
 //! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
 //! What belongs to no request is written when nothing else waits. Past a limit, or if no byte is
-//! taken for too long, the queue is [stuck](WriteEnd::Stuck): a client that reads slowly is not. It
-//! must not know what a line contains.
+//! taken for too long, the queue is [stuck](WriteEnd::Stuck): a client that reads slowly is not.
+//! `outbox` is the way in, `drain` the way out. It must not know what a line contains.
 
 use std::io::Write;
-use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -20,27 +18,18 @@ use crate::sync::{Condvar, Mutex};
 use drain::drain;
 pub(crate) use notices::NoticeSource;
 use notices::Notices;
-use queued::{Progress, Queue, State, line_end};
+pub(crate) use outbox::{DropPolicy, Outbox};
+use queued::{Progress, Queue, State};
 
 mod drain;
 mod notices;
+mod outbox;
 mod queued;
+#[cfg(test)]
+mod tests;
 
-/// With more bytes than this queued, or more than a quarter of the budget, the client reads slowly.
-const SLOW: usize = 1024 * 1024;
 /// Longest time in which the client takes nothing of what is being written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// What happens to a line if the client reads slowly. Without room in the budget a line with a
-/// policy is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DropPolicy {
-    /// It is queued.
-    Keep,
-    /// It replaces the last line with the same key that is still queued.
-    Coalesce(u64),
-    /// It is dropped.
-    BestEffort,
-}
 
 /// Why writing has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +41,6 @@ pub(crate) enum WriteEnd {
         /// Bytes queued.
         waiting: usize,
     },
-}
-
-/// The queue of lines to the client, written in order by the writer thread.
-#[derive(Clone)]
-pub(crate) struct Outbox {
-    queue: Arc<Queue>,
 }
 
 /// Reports the end of writing. Awaited at exit, so that the last response is not lost.
@@ -118,115 +101,6 @@ fn write_within(
     (outbox, writer)
 }
 
-impl Outbox {
-    /// Queues one line, given without its end. Never waits. The line is written after the next
-    /// [`flush`](Self::flush) at the latest.
-    pub(crate) fn push(&self, line: Bytes) {
-        self.push_parts([line]);
-    }
-
-    /// Queues one line given in parts, so that a large one need not be concatenated.
-    pub(crate) fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
-        self.change(|state| {
-            for (at, text) in parts.into_iter().enumerate() {
-                state.add(text, at + 1 == N);
-            }
-        });
-    }
-
-    /// Queues one line given in any number of parts.
-    pub(crate) fn push_all(&self, parts: Vec<Bytes>) {
-        self.change(|state| {
-            let last = parts.len();
-            for (at, text) in (1..).zip(parts) {
-                state.add(text, at == last);
-            }
-        });
-    }
-
-    /// Queues one line that belongs to no request, behind all that do; returns whether there was room
-    /// for it. The same line twice is queued once while the client reads slowly.
-    pub(crate) fn notify(&self, source: NoticeSource, line: Bytes, policy: DropPolicy) -> bool {
-        let budget = &self.queue.budget;
-        let slow = SLOW.min(budget.limit() / 4);
-        let mut kept = false;
-        self.change(|state| {
-            let is_slow = state.bytes + line.len() > slow;
-            let key = match policy {
-                DropPolicy::BestEffort if is_slow => return,
-                DropPolicy::Coalesce(key) if is_slow => Some(key),
-                _ => None,
-            };
-            let length = line.len() + line_end(true).len();
-            if budget.fits(length) {
-                let before = state.notices.len();
-                kept = state.notices.push(source, key, line);
-                state.bytes += length * (state.notices.len() - before);
-            }
-        });
-        kept
-    }
-
-    /// Queues one line that may be replaced or dropped; returns whether it was queued.
-    pub(crate) fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
-        let budget = &self.queue.budget;
-        let slow = SLOW.min(budget.limit() / 4);
-        let mut kept = true;
-        self.change(|state| match policy {
-            _ if !budget.fits(line.len()) => kept = false,
-            DropPolicy::BestEffort if state.bytes > slow => kept = false,
-            DropPolicy::BestEffort | DropPolicy::Keep => state.add(line, true),
-            DropPolicy::Coalesce(key) => state.put(key, line, slow),
-        });
-        kept
-    }
-
-    /// Drops what belongs to no request and is not written yet.
-    pub(crate) fn drop_notices(&self) {
-        self.change(|state| {
-            while let Some(line) = state.notices.pop() {
-                state.bytes -= line.len() + line_end(true).len();
-            }
-        });
-    }
-
-    /// Where what is queued is counted.
-    pub(crate) fn budget(&self) -> Budget {
-        self.queue.budget.clone()
-    }
-
-    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system
-    /// calls here, in the writer and in the client.
-    pub(crate) fn flush(&self) {
-        let mut state = self.queue.lock();
-        if !state.is_empty() && take(&mut state.idle) {
-            drop(state);
-            self.queue.ready.notify_one();
-        }
-    }
-
-    /// Accepts no more lines. The writer ends after writing what is queued.
-    pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
-        self.queue.ready.notify_one();
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.queue.lock();
-        if state.closed {
-            return;
-        }
-        change(&mut state);
-        self.queue.budget.set_waiting(state.bytes);
-        let queue = &self.queue;
-        let hangs = || queue.progress.lock().at.elapsed() > queue.timeout;
-        let stuck = state.bytes > queue.budget.limit() || state.is_writing && hangs();
-        if stuck && let Some(report) = state.stuck.take() {
-            let _ = report.send(state.bytes);
-        }
-    }
-}
-
 impl Writer {
     /// Waits until nothing more can be written. May be called again; `Stuck` is returned once.
     pub(crate) async fn ended(&mut self) -> WriteEnd {
@@ -267,256 +141,5 @@ impl Writer {
     /// Bytes that are not written yet.
     pub(crate) fn left(&self) -> usize {
         self.queue.lock().bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, Read};
-    use std::thread;
-
-    use futures_util::FutureExt;
-
-    use super::queued::{CHUNK, SMALL_WRITE};
-    use super::*;
-    use crate::call_report::BackendId;
-
-    #[tokio::test]
-    async fn the_writer_ends_after_writing_all_lines() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
-        let large = "x".repeat(3 * CHUNK);
-        let reading = thread::spawn(move || {
-            let mut all = String::new();
-            reader.read_to_string(&mut all).unwrap();
-            all
-        });
-        outbox.push(Bytes::from_static(b"one"));
-        outbox.push(Bytes::from(large.clone()));
-        outbox.push(Bytes::from_static(b"two"));
-        outbox.close();
-        writer.join(Duration::from_secs(10)).await.unwrap();
-        assert_eq!(reading.join().unwrap(), format!("one\n{large}\ntwo\n"));
-    }
-
-    #[tokio::test]
-    async fn lines_of_any_size_are_written_whole_and_in_order() {
-        let sizes = [
-            1,
-            CHUNK / 2,
-            CHUNK - 2,
-            CHUNK - 1,
-            CHUNK,
-            CHUNK + 1,
-            3 * CHUNK,
-        ];
-        let (reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
-        let reading = thread::spawn(move || {
-            let lines = BufReader::new(reader).lines().map(Result::unwrap);
-            lines.collect::<Vec<String>>()
-        });
-        let mut expected = Vec::new();
-        for first in sizes {
-            for second in sizes {
-                for (digit, size) in [("1", first), ("2", second)] {
-                    let text = digit.repeat(size);
-                    let parts = [line("<"), line(&text), line(">")];
-                    outbox.push_parts(parts);
-                    expected.push(format!("<{text}>"));
-                }
-                outbox.flush();
-            }
-        }
-        outbox.close();
-        writer.join(Duration::from_secs(10)).await.unwrap();
-        assert!(reading.join().unwrap() == expected, "not what was pushed");
-        assert_eq!(outbox.queue.lock().bytes, 0);
-    }
-
-    fn line(text: &str) -> Bytes {
-        Bytes::copy_from_slice(text.as_bytes())
-    }
-
-    #[tokio::test]
-    async fn fault_14_a_slow_client_misses_best_effort_lines_and_never_a_response() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        outbox.flush();
-        // The first byte was read: the writer is writing this line and blocks.
-        reader.read_exact(&mut [0]).unwrap();
-        for step in 0..1000 {
-            outbox.push_with_policy(line(&format!("p1 {step}")), DropPolicy::Coalesce(1));
-            outbox.push_with_policy(line(&format!("p2 {step}")), DropPolicy::Coalesce(2));
-            outbox.push_with_policy(line("log"), DropPolicy::BestEffort);
-        }
-        outbox.push(line("answer"));
-        outbox.close();
-        let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
-        assert_eq!(lines[1..], ["p1 999", "p2 999", "answer"]);
-        writer.join(Duration::from_secs(10)).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn lines_with_a_drop_policy_leave_room_for_responses() {
-        const LIMIT: usize = 64 * 1024;
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let budget = Budget::new(LIMIT);
-        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
-        let line = |digit: u64| Bytes::from(digit.to_string().repeat(LIMIT / 8));
-        let answer = budget.charge_bytes(line(0)).unwrap();
-        let kept: Vec<bool> = (1..=30)
-            .map(|number| match number % 3 {
-                0 => outbox.push_with_policy(line(1), DropPolicy::Keep),
-                1 => outbox.push_with_policy(line(1), DropPolicy::BestEffort),
-                _ => outbox.push_with_policy(line(1), DropPolicy::Coalesce(number)),
-            })
-            .collect();
-        assert!(kept[0] && !kept[29], "{kept:?}");
-        outbox.push(answer);
-        assert!(writer.ended().now_or_never().is_none(), "it is stuck");
-        outbox.close();
-        let mut all = String::new();
-        reader.read_to_string(&mut all).unwrap();
-        let lines = all.lines().count();
-        assert_eq!(lines, kept.into_iter().filter(|kept| *kept).count() + 1);
-        assert!(all.ends_with("00\n"), "the answer is the last");
-    }
-
-    #[tokio::test]
-    async fn fault_95_answers_go_first_and_no_source_takes_the_room_of_others() {
-        use NoticeSource::{Backend, Gateway};
-
-        const NOTICES: usize = 2_000;
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let budget = Budget::new(8 * SLOW);
-        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        outbox.flush();
-        reader.read_exact(&mut [0]).unwrap();
-        let [bad, good] = [1, 2].map(|id| Backend(BackendId::new(id)));
-        let coalesce = DropPolicy::Coalesce;
-        let padding = "-".repeat(1024);
-        let kept = (0..NOTICES as u64).filter(|number| {
-            let unique = line(&format!("bad {number} {padding}"));
-            outbox.notify(bad, unique, coalesce(*number))
-        });
-        let kept = kept.count();
-        assert!((100..=256).contains(&kept), "{kept} notices wait");
-        for _ in 0..10 {
-            assert!(outbox.notify(good, line("good"), coalesce(1_000_000)));
-            assert!(outbox.notify(Gateway, line("changed"), coalesce(1_000_001)));
-        }
-        assert!(!outbox.notify(good, line("log"), DropPolicy::BestEffort));
-        let answer = budget
-            .backend_share()
-            .charge_bytes(line(&"a".repeat(4 * SLOW)));
-        outbox.push(answer.unwrap());
-        outbox.close();
-        let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
-        writer.join(Duration::from_secs(10)).await.unwrap();
-        assert!(lines[1].starts_with("aaa"), "the answer waits for notices");
-        assert_eq!(lines.len(), 2 + kept + 2);
-        assert!(lines.ends_with(&["good".to_owned(), "changed".to_owned()]));
-        assert_eq!((outbox.queue.lock().bytes, budget.held()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn fault_95_a_queued_answer_stays_charged_to_its_backend() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let budget = Budget::new(8 * SLOW);
-        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        outbox.flush();
-        reader.read_exact(&mut [0]).unwrap();
-        let share = budget.backend_share();
-        outbox.push(share.charge_bytes(line(&"a".repeat(8 * 1024))).unwrap());
-        assert_eq!(share.held(), 8 * 1024);
-        outbox.close();
-        let reading = thread::spawn(move || reader.read_to_end(&mut Vec::new()));
-        writer.join(Duration::from_secs(10)).await.unwrap();
-        reading.join().unwrap().unwrap();
-        assert_eq!(share.held(), 0);
-    }
-
-    /// Takes one write in each `pace`, whatever its size.
-    struct SlowReader {
-        pace: Duration,
-        taken: Arc<Mutex<Vec<u8>>>,
-    }
-
-    impl Write for SlowReader {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            thread::sleep(self.pace);
-            self.taken.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    const LIMIT: Duration = Duration::from_millis(500);
-
-    #[tokio::test]
-    async fn fault_97_a_client_that_reads_slowly_is_not_stuck() {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let reader = SlowReader {
-            pace: LIMIT / 4,
-            taken: Arc::clone(&taken),
-        };
-        let (outbox, mut writer) = write_within(LIMIT, Box::new(reader), Budget::new(usize::MAX));
-        // In writes of 4 KiB it takes four times the limit.
-        let large = "x".repeat(16 * SMALL_WRITE);
-        outbox.push(line(&large));
-        outbox.flush();
-        for _ in 0..30 {
-            tokio::time::sleep(LIMIT / 10).await;
-            outbox.push(line("small"));
-            outbox.flush();
-            assert!(writer.ended().now_or_never().is_none(), "it is stuck");
-        }
-        outbox.close();
-        writer.join(LIMIT).await.unwrap();
-        let all = String::from_utf8(take(&mut *taken.lock())).unwrap();
-        assert!(all == format!("{large}\n{}", "small\n".repeat(30)));
-    }
-
-    #[tokio::test]
-    async fn fault_97_what_a_client_does_not_take_is_told() {
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_within(LIMIT, Box::new(writer), Budget::new(usize::MAX));
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        outbox.flush();
-        outbox.close();
-        let left = writer.join(LIMIT).await.unwrap_err();
-        assert!(left > SLOW, "{left}");
-    }
-
-    #[tokio::test]
-    async fn fault_14_a_client_that_takes_nothing_for_too_long_is_stuck() {
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_within(LIMIT, Box::new(writer), Budget::new(usize::MAX));
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        outbox.flush();
-        tokio::time::sleep(2 * LIMIT).await;
-        outbox.push(line("small"));
-        let WriteEnd::Stuck { waiting } = writer.ended().await else {
-            panic!("the queue is not closed")
-        };
-        assert!(waiting > SLOW);
-    }
-
-    #[tokio::test]
-    async fn fault_14_a_queue_past_its_limit_is_stuck() {
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(SLOW));
-        outbox.push(line(&"f".repeat(2 * SLOW)));
-        let WriteEnd::Stuck { waiting } = writer.ended().await else {
-            panic!("the queue is not closed")
-        };
-        assert!(waiting > SLOW);
     }
 }

@@ -19,9 +19,9 @@ use crate::protocol::Kind;
 struct Costs<'a> {
     /// Of all definitions together.
     total: usize,
-    /// The dearest first.
+    /// The largest first.
     backends: Vec<BackendCost<'a>>,
-    /// The dearest first.
+    /// The largest first.
     tools: Vec<ToolCost<'a>>,
 }
 

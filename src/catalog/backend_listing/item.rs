@@ -1,28 +1,28 @@
 //! One item of a listing: its name and its definition.
 //!
 //! Owns the checks of a definition, and the definition that clients see. It must not know other
-//! items: [`super::names`] assigns names.
+//! items: [`crate::catalog::names`] assigns names.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
+use crate::catalog::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
 use crate::text::{Scrubber, Unclean, clean_json, visible};
 
 /// A valid item.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(in crate::catalog) struct Item {
     /// The backend's own name or URI for it.
-    pub(super) own: Arc<str>,
+    pub(in crate::catalog) own: Arc<str>,
     /// The cleaned definition, still under its own name.
-    pub(super) definition: RawJson,
+    pub(in crate::catalog) definition: RawJson,
     /// Annotated as read-only or idempotent.
-    pub(super) safe_to_repeat: bool,
+    pub(in crate::catalog) safe_to_repeat: bool,
     /// `execution.taskSupport` is `required`.
-    pub(super) requires_task: bool,
+    pub(in crate::catalog) requires_task: bool,
 }
 
 /// An invalid item: its name, if it could be read, and the reason.
@@ -80,7 +80,7 @@ fn requires_task(tool: &RawJson) -> bool {
 
 /// The definition that clients see: with this name or URI and description, where given, and these
 /// rules at the end of the description. Not copied if nothing changes.
-pub(super) fn exposed_definition(
+pub(in crate::catalog) fn exposed_definition(
     kind: Kind,
     definition: &RawJson,
     name: Option<&str>,
