@@ -30,7 +30,9 @@ pub(crate) use backend_call::{
     request_uris_for_client, server_request_for_client, updated_for_client,
 };
 pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent, failed};
-pub(crate) use extensions::{forward_notification, large_notice_for_client, notice_for_client};
+pub(crate) use extensions::{
+    forward_notification, large_notice_for_client, notice_for_client, state_for_client,
+};
 pub(crate) use input::{ParkedCalls, relay};
 pub(crate) use plan::Plan;
 
@@ -150,8 +152,8 @@ fn handler(method: &str, era: Era, introduction: &Introduction) -> Option<Handle
                 call::call(request, snapshots, exchange, parked).boxed()
             }
         }
-        ("subscriptions/listen", Era::Modern) => |request, snapshots, exchange, _| {
-            subscribe::listen(request, snapshots, exchange).boxed()
+        ("subscriptions/listen", Era::Modern) => |request, snapshots, exchange, parked| {
+            subscribe::listen(request, snapshots, exchange, parked).boxed()
         },
         ("resources/subscribe", Era::Legacy) => |request, snapshots, exchange, _| {
             subscribe::subscribe(request, snapshots, exchange).boxed()
@@ -164,9 +166,9 @@ fn handler(method: &str, era: Era, introduction: &Introduction) -> Option<Handle
         },
         ("tasks/get" | "tasks/cancel", _)
         | ("tasks/result", Era::Legacy)
-        | ("tasks/update", Era::Modern) => {
-            |request, snapshots, exchange, _| extensions::task(request, snapshots, exchange).boxed()
-        }
+        | ("tasks/update", Era::Modern) => |request, snapshots, exchange, parked| {
+            extensions::task(request, snapshots, exchange, parked).boxed()
+        },
         ("skills/list" | "skills/get" | "resources/directory/read", _)
             if introduction.declaring(extensions::SKILLS).is_empty() =>
         {

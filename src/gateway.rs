@@ -18,6 +18,7 @@ use crate::observe::audit::Audit;
 use crate::protocol::{Era, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
 use crate::transport::stdio::{NoticeSource, WriteEnd};
+use behind::Notice;
 use events::Event;
 pub(crate) use events::Inputs;
 pub(crate) use fleet::Fleet;
@@ -115,7 +116,7 @@ impl Gateway {
             BackendEvent::Notice {
                 backend,
                 notification,
-            } => self.notice_of(backend, notification),
+            } => self.notice_of(backend, Notice::OfBackend(notification)),
             BackendEvent::ServerRequest {
                 backend,
                 client_era,
@@ -158,6 +159,10 @@ impl Gateway {
                 let notification = updated_for_client(notification, &self.snapshot());
                 self.notice(NoticeSource::Calls, &notification);
             }
+            TaskEvent::TaskState {
+                backend,
+                notification,
+            } => self.notice_of(backend, Notice::OfTask(notification)),
             TaskEvent::Notice {
                 backend,
                 notification,

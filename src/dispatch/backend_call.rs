@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use reqwest::header::HeaderName;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::call_target::{CallTarget, Route};
@@ -30,6 +31,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally, task};
 pub(super) use relay::RelayHandler;
 pub(crate) use relay::{request_uris_for_client, server_request_for_client, updated_for_client};
+pub(super) use required_task::KEPT;
 
 /// Setting a log level may take one part in so many of the time that a call has left.
 const LEVEL_SHARE: u32 = 4;
@@ -49,6 +51,8 @@ pub(super) struct BackendCall {
     is_task: bool,
     /// The tool runs only as a task, and the client asks for none.
     requires_task: bool,
+    /// Where the states of its task are told, if the call goes on as a task of the client's.
+    says: Option<watch::Sender<Option<RawJson>>>,
     has_meta: bool,
     replay: Replay,
     target: Option<Arc<str>>,
@@ -88,6 +92,12 @@ impl BackendCall {
             Some(tool) => arguments::guarded(params, tool, backend)?,
             None => params,
         };
+        // The modern era has no such member.
+        let is_task = target.is_task && caller.era == Era::Legacy;
+        let params = match target.is_task && !is_task {
+            true => params.with_members(&[], &["task"]),
+            false => params,
+        };
         let own_target = (method != "completion/complete")
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
         Ok(Self {
@@ -96,8 +106,9 @@ impl BackendCall {
             deadline: backend.deadline(begun, route.timeout()),
             caller,
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
-            is_task: target.is_task,
-            requires_task: tool.is_some_and(|tool| tool.requires_task) && !target.is_task,
+            is_task,
+            requires_task: tool.is_some_and(|tool| tool.requires_task) && !is_task,
+            says: None,
             has_meta: target.has_meta,
             replay: route.replay(target.kind),
             target: own_target,
@@ -137,7 +148,7 @@ impl BackendCall {
             // Rare, and a large future.
             return Box::pin(self.send_as_task(params, handler)).await;
         }
-        self.request(&self.method, params, self.replay, handler)
+        self.request(&self.method, params, self.replay, &self.deadline, handler)
             .await
     }
 
@@ -146,6 +157,7 @@ impl BackendCall {
         method: &str,
         params: &RawJson,
         replay: Replay,
+        deadline: &Deadline,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
         let call = Call {
@@ -155,7 +167,7 @@ impl BackendCall {
                 .then(|| progress_token(params, &self.reached))
                 .flatten(),
             replay,
-            deadline: &self.deadline,
+            deadline,
             caller: &self.caller,
             target: self.target.as_deref(),
             param_headers: &self.param_headers,

@@ -64,6 +64,13 @@ pub(crate) enum TaskEvent {
         /// The whole of it.
         notification: Notification,
     },
+    /// The state of a task that is kept for clients has changed.
+    TaskState {
+        /// The backend that has the task.
+        backend: BackendId,
+        /// The whole of it, in the client's terms but for URIs.
+        notification: Notification,
+    },
     /// A notification of a backend outside of calls was brought into the client's terms on another
     /// thread.
     Notice {

@@ -5,6 +5,8 @@
 //! Owns how backends are subscribed to on behalf of a client. The loop keeps what comes of it, in
 //! [`crate::client::Subscriptions`]; it must not know what is open there.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 
 use super::answer::shutting_down;
@@ -12,6 +14,7 @@ use super::backend_call::admission;
 use super::call_target::CallTarget;
 use super::exchange::{Exchange, TaskEvent};
 use super::extensions::owner_of_task;
+use super::input::ParkedCalls;
 use crate::backend::Subscription;
 use crate::client::Filter;
 use crate::client::capabilities::tasks_undeclared;
@@ -21,7 +24,12 @@ use crate::snapshot::{Snapshot, Snapshots, settled};
 
 /// Serves `subscriptions/listen`. The request ends only with its subscription, so that only errors
 /// are returned.
-pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+pub(super) async fn listen(
+    request: Request,
+    snapshots: Snapshots,
+    exchange: Exchange,
+    parked: Arc<ParkedCalls>,
+) -> Outcome {
     let mut filter = match Filter::read(request.params.as_ref()) {
         Ok(filter) => filter,
         Err(why) => {
@@ -50,9 +58,10 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         let snapshot = snapshots.borrow().clone();
         let asked = join_all(tasks.iter().map(|id| subscribe_to_task(id, &snapshot))).await;
         for (id, subscription) in tasks.into_iter().zip(asked) {
-            if let Some(subscription) = subscription {
+            // Of those that are kept here, the gateway tells itself.
+            if subscription.is_some() || parked.tasks.has(&id) {
                 filter.tasks.get_or_insert_default().push(id);
-                held.push(subscription);
+                held.extend(subscription);
             }
         }
     }

@@ -11,25 +11,30 @@ use crate::protocol::Notification;
 /// Most of one backend that wait; past them the oldest is dropped.
 const MAX_BEHIND: usize = 1_024;
 
+/// A notification for clients.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// As its backend wrote it.
+    OfBackend(Notification),
+    /// Of a task that is kept for clients, with the URIs of the backend that has it.
+    OfTask(Notification),
+}
+
 /// What waits, by the backends that have a notification on another thread.
 #[derive(Debug, Default)]
-pub(super) struct Behind(HashMap<BackendId, VecDeque<Notification>>);
+pub(super) struct Behind(HashMap<BackendId, VecDeque<Notice>>);
 
 impl Behind {
     /// The notification, unless it has to wait.
-    pub(super) fn next(
-        &mut self,
-        backend: BackendId,
-        notification: Notification,
-    ) -> Option<Notification> {
+    pub(super) fn next(&mut self, backend: BackendId, notice: Notice) -> Option<Notice> {
         let Some(waiting) = self.0.get_mut(&backend) else {
-            return Some(notification);
+            return Some(notice);
         };
         if waiting.len() >= MAX_BEHIND {
             waiting.pop_front();
             tracing::debug!("too much waits behind a large notification: one is dropped");
         }
-        waiting.push_back(notification);
+        waiting.push_back(notice);
         None
     }
 
@@ -39,12 +44,12 @@ impl Behind {
     }
 
     /// It has come back. Returns what has waited, in order.
-    pub(super) fn end(&mut self, backend: BackendId) -> VecDeque<Notification> {
+    pub(super) fn end(&mut self, backend: BackendId) -> VecDeque<Notice> {
         self.0.remove(&backend).unwrap_or_default()
     }
 
     /// The next large one is on another thread; these wait behind it.
-    pub(super) fn wait_again(&mut self, backend: BackendId, waiting: VecDeque<Notification>) {
+    pub(super) fn wait_again(&mut self, backend: BackendId, waiting: VecDeque<Notice>) {
         self.0.insert(backend, waiting);
     }
 }
@@ -55,9 +60,11 @@ mod tests {
 
     #[test]
     fn what_waits_behind_a_large_notification_is_bounded() {
-        let numbered = |number: usize| Notification {
-            method: number.to_string(),
-            params: None,
+        let numbered = |number: usize| {
+            Notice::OfBackend(Notification {
+                method: number.to_string(),
+                params: None,
+            })
         };
         let (slow, other) = (BackendId::new(0), BackendId::new(1));
         let mut behind = Behind::default();
@@ -68,6 +75,9 @@ mod tests {
         assert!(behind.next(other, numbered(0)).is_some());
         let waiting = behind.end(slow);
         assert_eq!(waiting.len(), MAX_BEHIND);
-        assert_eq!(waiting[0].method, MAX_BEHIND.to_string());
+        let Notice::OfBackend(first) = &waiting[0] else {
+            panic!("a backend's")
+        };
+        assert_eq!(first.method, MAX_BEHIND.to_string());
     }
 }

@@ -4,18 +4,19 @@
 
 use std::sync::Arc;
 
+use super::behind::Notice;
 use super::state::Gateway;
 use crate::call_report::BackendId;
-use crate::dispatch::{TaskEvent, large_notice_for_client, notice_for_client};
+use crate::dispatch::{TaskEvent, large_notice_for_client, notice_for_client, state_for_client};
 use crate::protocol::era::extension::is_foreign;
 use crate::protocol::{Notification, message};
 use crate::transport::stdio::NoticeSource;
 
 impl Gateway {
-    /// A backend has sent a notification.
-    pub(super) fn notice_of(&mut self, backend: BackendId, notification: Notification) {
-        if let Some(notification) = self.behind.next(backend, notification)
-            && self.is_large_notice(backend, notification)
+    /// There is a notification about a backend.
+    pub(super) fn notice_of(&mut self, backend: BackendId, notice: Notice) {
+        if let Some(notice) = self.behind.next(backend, notice)
+            && self.is_large_notice(backend, notice)
         {
             self.behind.begin(backend);
         }
@@ -27,22 +28,26 @@ impl Gateway {
             self.notice(NoticeSource::Backend(backend), &notification);
         }
         let mut waiting = self.behind.end(backend);
-        while let Some(notification) = waiting.pop_front() {
-            if self.is_large_notice(backend, notification) {
+        while let Some(notice) = waiting.pop_front() {
+            if self.is_large_notice(backend, notice) {
                 self.behind.wait_again(backend, waiting);
                 return;
             }
         }
     }
 
-    /// Sends a notification of a backend in the client's terms, or has it mapped on another thread.
+    /// Sends a notification about a backend in the client's terms, or has it mapped on another thread.
     /// Returns whether it has.
-    fn is_large_notice(&mut self, id: BackendId, notification: Notification) -> bool {
+    fn is_large_notice(&mut self, id: BackendId, notice: Notice) -> bool {
         let snapshot = self.snapshot();
         let Some(backend) = snapshot.backends.get(id) else {
             return false;
         };
-        match notice_for_client(notification, backend, &snapshot) {
+        let for_client = match notice {
+            Notice::OfBackend(notification) => notice_for_client(notification, backend, &snapshot),
+            Notice::OfTask(notification) => state_for_client(notification, backend, &snapshot),
+        };
+        match for_client {
             Ok(notification) if self.waits_for_client(&notification) => {
                 self.pre_init.keep(id, notification);
             }

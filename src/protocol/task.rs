@@ -4,6 +4,8 @@
 //! Owns the mapping of task ids: a client sees `backend:id`, so two backends may use the same id. A
 //! backend's name has no colon, so the mapping is reversible. Pure.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use memchr::memmem;
 
@@ -40,6 +42,22 @@ pub(crate) fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
         Outcome::Result(result) => Outcome::Result(for_client(&result, backend)),
         error @ Outcome::Error(_) => error,
     }
+}
+
+/// The state of a task of 2025-11-25 as one of the extension, under this id and with this status. It is
+/// there for at most `kept`.
+pub(crate) fn for_modern(state: &RawJson, id: &str, status: &str, kept: Duration) -> RawJson {
+    let number = |key: &str| state.get(key)?.as_str().parse::<u64>().ok();
+    let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    let ttl = number("ttl").map_or(kept, |ttl| ttl.min(kept));
+    let poll = number("pollInterval").map(|ms| ("pollIntervalMs", ms.to_string().into()));
+    let mut set: Vec<(&str, Bytes)> = vec![
+        ("taskId", quoted(id)),
+        ("status", quoted(status)),
+        ("ttlMs", ttl.to_string().into()),
+    ];
+    set.extend(poll);
+    state.with_members(&set, &["ttl", "pollInterval"])
 }
 
 /// A result, or the params of a notification, with all task ids as clients see them: in `taskId`,

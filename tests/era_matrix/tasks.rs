@@ -1,9 +1,10 @@
 //! Tasks: those of MCP 2025-11-25 between legacy sides, those of the extension between modern
-//! sides. In every other combination a call stays a plain call.
+//! sides. In every other combination a call stays a plain call, unless its tool runs only as a task.
 
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
 use crate::common::message::{asked_by, complete, notification, request, result};
@@ -22,6 +23,11 @@ pub fn of_2025(pair: Pair) -> &'static str {
         let mut gateway = pair.gateway(&fake);
         let params = json!({ "name": "t", "arguments": {}, "task": { "ttl": 1000 } });
         assert_eq!(gateway.ask("tools/call", params).text(), "t {}");
+        if pair.modern_client() {
+            // It has no such member.
+            let called = fake.next_request("tools/call");
+            assert!(called.params()["task"].is_null(), "{called:?}");
+        }
         return "plain call";
     }
     let task = json!({ "taskId": "1", "status": "working", "ttl": 1000,
@@ -143,7 +149,136 @@ pub fn required(pair: Pair) -> &'static str {
     fake.wait_for_requests("tasks/get", 3);
     gateway.cancel(id);
     assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "1");
+    if pair.modern_client() {
+        kept_for_client(pair);
+        return "as a task of the gateway's own, or of the client's";
+    }
     "as a task of the gateway's own"
+}
+
+/// The same tool for a modern client that can have tasks: it gets one at once, asks for its state, is
+/// told of it, and answers what it asks.
+fn kept_for_client(pair: Pair) {
+    let can = json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } });
+    let state = |id: &str, status: &str| {
+        json!({ "taskId": id, "status": status, "ttl": 1000, "pollInterval": 50,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" })
+    };
+    let made = |id: &str| Reply::result(json!({ "task": state(id, "working") }));
+    let other = pair.fake().tool("other").resource("file:///a");
+    let fake = pair.fake().capabilities(can).resource("file:///a");
+    let fake = fake.tool_with("t", json!({ "execution": { "taskSupport": "required" } }));
+    let toml = other.entry("a", "") + &fake.entry("b", "");
+    let able = json!({ "elicitation": {}, "extensions": { EXTENSION: {} } });
+    let mut gateway = pair.gateway_with(&toml, able);
+    assert_eq!(gateway.list_tools().len(), 2);
+
+    let (gate, answers) = (Gate::new(), LiveStream::new());
+    fake.on_tool("t", made("1"));
+    let polled = Reply::result(state("1", "input_required"));
+    fake.on("tasks/get", polled.after(&gate));
+    fake.on("tasks/result", Reply::sse().live(&answers));
+    let created = gateway.call("t", json!({})).result().clone();
+    assert_eq!(created["resultType"], "task");
+    assert_eq!(
+        (&created["taskId"], &created["status"]),
+        (&json!("b:1"), &json!("working"))
+    );
+    assert_eq!(
+        (&created["ttlMs"], &created["pollIntervalMs"]),
+        (&json!(1000), &json!(50))
+    );
+    assert!(created["ttl"].is_null() && created["createdAt"].is_string());
+    let about = json!({ "taskId": "b:1" });
+    let now = gateway.ask("tasks/get", about.clone()).result().clone();
+    assert_eq!(
+        (&now["resultType"], &now["status"]),
+        (&json!("complete"), &json!("working"))
+    );
+    let subscription = gateway.listen(json!({ "taskIds": ["b:1", "b:7"] }));
+    assert_eq!(subscription.honoured, json!({ "taskIds": ["b:1"] }));
+    gate.open();
+    fake.next_request("tasks/result");
+    let related = json!({ RELATED: { "taskId": "1" } });
+    let form = json!({ "message": "?", "requestedSchema": {}, "_meta": related });
+    answers.event(&request(json!(9), "elicitation/create", form));
+    let told = gateway.next_subscribed(&subscription.id, STATE);
+    let now = gateway.ask("tasks/get", about.clone()).result().clone();
+    assert_eq!(told.params()["inputRequests"], now["inputRequests"]);
+    assert_eq!(
+        (&now["status"], &now["taskId"]),
+        (&json!("input_required"), &json!("b:1"))
+    );
+    let (key, asked) = now["inputRequests"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    assert_eq!(asked["params"]["message"], asked_by("b", "?"));
+    let accepted = json!({ key: { "action": "accept", "content": {} } });
+    let update = json!({ "taskId": "b:1", "inputResponses": accepted });
+    gateway.ask("tasks/update", update.clone()).result();
+    let response = fake.next_request("response");
+    assert_eq!(response.message["result"]["action"], "accept");
+    let told = gateway.next_subscribed(&subscription.id, STATE);
+    assert_eq!(told.params()["status"], "working");
+    let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a" });
+    let done = json!({ "content": [link], "_meta": related });
+    answers.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": done }));
+    answers.end();
+    let told = gateway
+        .next_subscribed(&subscription.id, STATE)
+        .params()
+        .clone();
+    let now = gateway.ask("tasks/get", about).result().clone();
+    for state in [&told, &now] {
+        assert_eq!(state["status"], "completed");
+        assert_eq!(state["result"]["content"][0]["uri"], "file://b/a");
+        assert!(state["result"]["_meta"][RELATED].is_null());
+    }
+    gateway.ask("tasks/update", update).result();
+    assert_eq!(fake.runs("t"), 1);
+
+    fake.on_tool("t", made("2"));
+    fake.always("tasks/get", Reply::result(state("2", "working")));
+    let id = gateway.call("t", json!({})).result()["taskId"].clone();
+    gateway
+        .ask("tasks/cancel", json!({ "taskId": id }))
+        .result();
+    assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "2");
+    let now = gateway
+        .ask("tasks/get", json!({ "taskId": id }))
+        .result()
+        .clone();
+    assert_eq!(now["status"], "cancelled");
+
+    fake.on_tool("t", made("3"));
+    fake.always("tasks/get", Reply::result(state("3", "failed")));
+    fake.on("tasks/result", Reply::error(-32050, "it broke"));
+    let id = gateway.call("t", json!({})).result()["taskId"].clone();
+    let subscription = gateway.listen(json!({ "taskIds": [id] }));
+    let mut now = gateway
+        .ask("tasks/get", json!({ "taskId": id }))
+        .result()
+        .clone();
+    if now["status"] == "working" {
+        now = gateway
+            .next_subscribed(&subscription.id, STATE)
+            .params()
+            .clone();
+    }
+    // The code is the modern specification's for something else.
+    assert_eq!(
+        (&now["status"], &now["error"]["code"]),
+        (&json!("failed"), &json!(-32603))
+    );
+    gateway.ignore(STATE);
+
+    let polls = fake.requests_of("tasks/get").len();
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": "b:9" }));
+    assert_eq!(unknown.code(), -32602);
+    assert_eq!(fake.requests_of("tasks/get").len(), polls);
 }
 
 pub fn of_2026(pair: Pair) -> &'static str {

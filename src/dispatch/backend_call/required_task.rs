@@ -2,16 +2,18 @@
 //! asks for none (F-X-05).
 //!
 //! Owns the task: it is made, polled until it ends or needs input, and its result is the call's. Its
-//! id is nobody else's. It must not know how input is requested: the result's stream carries that.
+//! id is nobody else's, and who keeps the call as a task of the client's is told of its states. It must not know how input is requested: the result's stream carries that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::BackendCall;
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, BackendError, HttpBackend, ServerMessageHandler};
+use crate::backend::{Answer, BackendError, Deadline, HttpBackend, ServerMessageHandler};
 use crate::protocol::era::modern::without_key;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Outcome, RawJson, RpcError, task};
@@ -20,6 +22,9 @@ use crate::protocol::{Era, Outcome, RawJson, RpcError, task};
 const POLL: Duration = Duration::from_millis(500);
 const MIN_POLL: Duration = Duration::from_millis(50);
 const MAX_POLL: Duration = Duration::from_secs(10);
+
+/// How long a call may go on as a task of the client's.
+pub(in crate::dispatch) const KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// Cancels a task of the gateway's own, unless it has ended.
 struct TaskGuard<'a> {
@@ -42,8 +47,19 @@ fn params_of(id: &str) -> RawJson {
 }
 
 impl BackendCall {
+    /// Whether the tool runs only as a task, and the client asks for none.
+    pub(in crate::dispatch) fn requires_task(&self) -> bool {
+        self.requires_task
+    }
+
+    /// The same call, which outlives the client's request: the states of its task are told.
+    pub(in crate::dispatch) fn outliving(self, say: watch::Sender<Option<RawJson>>) -> Self {
+        let says = Some(say);
+        Self { says, ..self }
+    }
+
     /// Whether the call has to be made as a task of the gateway's own.
-    pub(super) async fn needs_task(&self) -> bool {
+    pub(in crate::dispatch) async fn needs_task(&self) -> bool {
         self.requires_task
             && self.era().await == Some(Era::Legacy)
             && self
@@ -63,11 +79,14 @@ impl BackendCall {
         params: &RawJson,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
-        let kept = self.deadline.left().as_millis();
-        let wish = format!(r#"{{"ttl":{kept}}}"#);
+        let kept = match &self.says {
+            Some(_) => KEPT,
+            None => self.deadline.left(),
+        };
+        let wish = format!(r#"{{"ttl":{}}}"#, kept.as_millis());
         let params = params.with_members(&[("task", Bytes::from(wish))], &[]);
         let made = self
-            .request(&self.method, &params, self.replay, handler)
+            .request(&self.method, &params, self.replay, &self.deadline, handler)
             .await?;
         let created = match &made.outcome {
             Outcome::Result(result) => result.get("task"),
@@ -84,21 +103,26 @@ impl BackendCall {
             is_over: false,
         };
         let about = params_of(&id);
+        let longer = |_| self.backend.deadline(Instant::now(), KEPT);
+        let longer = self.says.as_ref().map(longer);
+        let deadline = longer.as_ref().unwrap_or(&self.deadline);
         while state
             .get("status")
             .is_some_and(|status| status.as_str() == r#""working""#)
         {
-            self.wait(&state).await?;
+            self.say(&state);
+            self.wait(&state, deadline).await?;
             let polled = self
-                .request("tasks/get", &about, Replay::Safe, handler)
+                .request("tasks/get", &about, Replay::Safe, deadline, handler)
                 .await?;
             match polled.outcome {
                 Outcome::Result(now) => state = now,
                 Outcome::Error(_) => return Ok(polled),
             }
         }
+        self.say(&state);
         let answer = self
-            .request("tasks/result", &about, Replay::Safe, handler)
+            .request("tasks/result", &about, Replay::Safe, deadline, handler)
             .await?;
         guard.is_over = true;
         let outcome = match answer.outcome {
@@ -108,14 +132,20 @@ impl BackendCall {
         Ok(Answer { outcome, ..answer })
     }
 
-    async fn wait(&self, state: &RawJson) -> Result<(), RpcError> {
+    fn say(&self, state: &RawJson) {
+        if let Some(says) = &self.says {
+            says.send_replace(Some(state.clone()));
+        }
+    }
+
+    async fn wait(&self, state: &RawJson, deadline: &Deadline) -> Result<(), RpcError> {
         let interval = state
             .get("pollInterval")
             .and_then(|ms| ms.as_str().parse().ok());
         let interval = interval.map_or(POLL, Duration::from_millis);
         let waited = tokio::time::sleep(interval.clamp(MIN_POLL, MAX_POLL));
-        self.deadline.run(waited).await.map_err(|_| {
-            let limit = self.deadline.limit();
+        deadline.run(waited).await.map_err(|_| {
+            let limit = deadline.limit();
             self.explain(&BackendError::Deadline { sent: true, limit })
         })
     }

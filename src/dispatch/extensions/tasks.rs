@@ -17,6 +17,7 @@ use crate::client::capabilities::tasks_undeclared;
 use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
 use crate::dispatch::exchange::Exchange;
+use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INVALID_PARAMS;
@@ -34,6 +35,7 @@ pub(in crate::dispatch) async fn of_one(
     request: Request,
     snapshots: Snapshots,
     exchange: Exchange,
+    parked: Arc<ParkedCalls>,
 ) -> Outcome {
     let begun = Instant::now();
     let snapshot = Arc::clone(&snapshots.borrow());
@@ -42,8 +44,18 @@ pub(in crate::dispatch) async fn of_one(
     if era == Era::Modern && !exchange.client.declares(&["extensions", task::EXTENSION]) {
         return tasks_undeclared(method).into();
     }
-    let answer = match owner(&params, &snapshot) {
-        Ok((backend, own)) => {
+    let kept = (era == Era::Modern).then(|| kept(method, &params, &parked));
+    let answer = match (owner(&params, &snapshot), kept) {
+        (Ok((backend, _)), Some(Some(answer))) => {
+            RequestSpan::set_target(&backend.config.name, None);
+            Ok((with_uris(answer, backend, &snapshot).await, backend))
+        }
+        // The tasks of a legacy server have another form.
+        (Ok((backend, own)), Some(None)) if backend.known_era() == Some(Era::Legacy) => {
+            let why = format!("unknown task {own:?} of {}", backend.name());
+            Err(unknown(method, &why))
+        }
+        (Ok((backend, own)), _) => {
             RequestSpan::set_target(&backend.config.name, None);
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
             let request = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
@@ -56,7 +68,7 @@ pub(in crate::dispatch) async fn of_one(
                 Err(error) => Err(error),
             }
         }
-        Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
+        (Err(why), _) => Err(unknown(method, &why)),
     };
     match answer {
         Ok((mut answer, backend)) => {
@@ -68,6 +80,27 @@ pub(in crate::dispatch) async fn of_one(
             sized_for_client(answer, backend, client, method, None, &snapshot).await
         }
         Err(error) => to_client_error(error, era, method, &snapshot),
+    }
+}
+
+fn unknown(method: &str, why: &str) -> RpcError {
+    RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))
+}
+
+/// The answer about a task that is kept for modern clients.
+fn kept(method: &str, params: &RawJson, parked: &ParkedCalls) -> Option<Answer> {
+    let id = params.get("taskId")?.text()?;
+    let result = parked.tasks.serve(method, &id, params)?;
+    Some(complete(result))
+}
+
+/// An answer of the gateway's own.
+fn complete(result: RawJson) -> Answer {
+    Answer {
+        outcome: Outcome::Result(result),
+        era: Era::Modern,
+        result_type: ResultType::Complete,
+        tally: Tally::NONE,
     }
 }
 
@@ -175,16 +208,32 @@ pub(crate) fn notice_for_client(
         Some(Era::Modern) => task::STATE.to_owned(),
         _ => method,
     };
-    let Some(params) = params else {
-        return Ok(with(method, None));
+    let params = params.map(|params| with_input_requests(task::for_client(&params, name), name));
+    state_for_client(with(method, params), backend, snapshot)
+}
+
+/// The same for the state of a task, which has the id and the input requests of clients already.
+///
+/// # Errors
+/// Those of [`notice_for_client`].
+pub(crate) fn state_for_client(
+    notification: Notification,
+    backend: &HttpBackend,
+    snapshot: &Snapshot,
+) -> Result<Notification, Notification> {
+    let Notification { method, params } = notification;
+    let mapped = match params {
+        Some(params) if snapshot.reads_more() && params.get("result").is_some() => Err(params),
+        Some(params) => snapshot.with_client_uris_at_once(backend, params),
+        None => return Ok(Notification { method, params }),
     };
-    let params = with_input_requests(task::for_client(&params, name), name);
-    if snapshot.reads_more() && params.get("result").is_some() {
-        return Err(with(method, Some(params)));
-    }
-    match snapshot.with_client_uris_at_once(backend, params) {
-        Ok(mapped) => Ok(with(method, Some(mapped))),
-        Err(large) => Err(with(method, Some(large))),
+    let with = |params| Notification {
+        method,
+        params: Some(params),
+    };
+    match mapped {
+        Ok(mapped) => Ok(with(mapped)),
+        Err(large) => Err(with(large)),
     }
 }
 
@@ -199,12 +248,7 @@ pub(crate) async fn large_notice_for_client(
         return Notification { method, params };
     };
     let params = snapshot.with_client_uris(backend, params).await;
-    let state = Answer {
-        outcome: Outcome::Result(params.clone()),
-        era: Era::Modern,
-        result_type: ResultType::Complete,
-        tally: Tally::NONE,
-    };
+    let state = complete(params.clone());
     let params = match within_limit(state, &params, "tasks/get", snapshot)
         .await
         .outcome

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use super::detached_call::{DetachedCall, Ended};
+use tokio::sync::watch;
+
+use super::detached_call::{CallHandle, DetachedCall, Ended};
 use super::input_requests::{Needed, without_answers};
-use super::parked_calls::{CallHandle, ParkedCalls};
+use super::parked_calls::ParkedCalls;
 use super::request_state::{self, RequestFingerprint, RequestState};
 use super::{legacy_client, urls};
 use crate::backend::{Answer, BackendError};
@@ -16,7 +18,7 @@ use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::Exchange;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::error::{INVALID_PARAMS, is_tool_error};
-use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally};
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally, task};
 
 /// Runs a call to its result, which may be `input_required`. `params` are the client's own.
 pub(in crate::dispatch) async fn forward(
@@ -27,6 +29,12 @@ pub(in crate::dispatch) async fn forward(
 ) -> Result<Answer, RpcError> {
     if exchange.client.era == Era::Legacy {
         return legacy_client::run_rounds(&call, exchange).await;
+    }
+    if call.requires_task()
+        && exchange.client.declares(&["extensions", task::EXTENSION])
+        && call.needs_task().await
+    {
+        return Box::pin(as_task(call, params, exchange, parked)).await;
     }
     let same_era = call.backend.known_era() == Some(Era::Modern);
     if same_era || !modern::may_require_input(&call.method) {
@@ -79,6 +87,41 @@ async fn detach(
     let method = call.method.clone();
     let handle = CallHandle::begin(call, exchange.clone());
     follow(handle, &method, params, exchange, parked, declined).await
+}
+
+/// A tool that runs only as a task, for a client that can have tasks: it is answered when the legacy
+/// server has made one.
+async fn as_task(
+    call: BackendCall,
+    params: &RawJson,
+    exchange: &Exchange,
+    parked: &Arc<ParkedCalls>,
+) -> Result<Answer, RpcError> {
+    let (say, mut said) = watch::channel(None);
+    let call = call.outliving(say);
+    let method = call.method.clone();
+    let handle = CallHandle::begin(call, exchange.clone());
+    let is_made = tokio::select! {
+        biased;
+        said = said.wait_for(Option::is_some) => said.is_ok(),
+        () = handle.detached.needs_client() => false,
+    };
+    let handle = match is_made {
+        true => match parked.tasks.keep(handle, said, exchange, finished) {
+            Ok((result, tally)) => {
+                return Ok(Answer {
+                    outcome: Outcome::Result(result),
+                    era: Era::Legacy,
+                    result_type: ResultType::Task,
+                    tally,
+                });
+            }
+            Err(handle) => handle,
+        },
+        // It has failed, or asks for input first.
+        false => handle,
+    };
+    follow(handle, &method, params, exchange, parked, false).await
 }
 
 /// Waits for the end of a call, or parks it with its next input requests.

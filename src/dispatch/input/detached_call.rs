@@ -4,6 +4,8 @@
 //! ended. The call runs on while it is attached to none: its stream is read and its pings are
 //! answered, and the tool runs once. It must not know where it is kept meanwhile.
 
+mod handle;
+
 use std::mem;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -16,11 +18,12 @@ use super::input_requests::{InputRequest, MAX_ROUNDS};
 use crate::backend::{Answer, ServerMessageHandler};
 use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
-use crate::dispatch::exchange::{Exchange, failed, unanswered};
+use crate::dispatch::exchange::{Exchange, unanswered};
 use crate::observe::audit::RecordHalf;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
+pub(super) use handle::CallHandle;
 
 /// Server requests that come within this are passed on together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -71,7 +74,7 @@ struct OpenRequest {
 }
 
 impl DetachedCall {
-    /// A call on behalf of this request; [`RunGuard`] runs it.
+    /// A call on behalf of this request; [`CallHandle`] runs it.
     pub(super) fn new(call: BackendCall, exchange: Exchange) -> Self {
         Self {
             call,
@@ -95,10 +98,15 @@ impl DetachedCall {
     /// Waits until the call has ended (`Some`) or has open server requests (`None`). Server requests
     /// that come together are gathered.
     pub(super) async fn next_event(&self) -> Option<Ended> {
-        self.until(|state| state.ended || !state.open.is_empty())
-            .await;
+        self.needs_client().await;
         let _ = tokio::time::timeout(DEBOUNCE, self.until(|state| state.ended)).await;
         self.lock().end.take()
+    }
+
+    /// Waits until the call has ended or has open server requests.
+    pub(super) async fn needs_client(&self) {
+        self.until(|state| state.ended || !state.open.is_empty())
+            .await;
     }
 
     /// Capabilities that server requests needed in vain, and this client still lacks.
@@ -163,15 +171,37 @@ impl DetachedCall {
         state.exchange = exchange;
         state.token = Token::Replaced(token);
         state.attached = true;
-        let open = mem::take(&mut state.open);
-        for open in open {
-            match answer(&open.input_request.key) {
-                Some(answer) => {
-                    let _ = open.answer.send(Outcome::Result(answer));
-                }
-                None => state.open.push(open),
-            }
-        }
+        state.answer(answer);
+    }
+
+    /// No client request waits for it any more, and none will: a task of the client's is kept instead.
+    pub(super) fn detach(&self) {
+        let mut state = self.lock();
+        state.attached = false;
+        state.record = None;
+    }
+
+    /// The open server requests, as a task asks for them.
+    pub(super) fn open_requests(&self) -> Vec<InputRequest> {
+        let state = self.lock();
+        let open = state.open.iter();
+        open.map(|open| open.input_request.clone()).collect()
+    }
+
+    /// Answers some of the open server requests.
+    pub(super) fn answer(&self, answer: impl Fn(&str) -> Option<RawJson>) {
+        self.lock().answer(answer);
+        self.changed.notify_one();
+    }
+
+    /// Waits until the call has ended (`Some`), or other server requests are open than these.
+    pub(super) async fn changed_from(&self, told: &[String]) -> Option<Ended> {
+        let open = |state: &State| {
+            let mut open = state.open.iter().map(|open| &open.input_request.key);
+            open.len() == told.len() && open.all(|key| told.contains(key))
+        };
+        self.until(|state| state.ended || !open(state)).await;
+        self.lock().end.take()
     }
 
     /// Answers all open server requests with an error.
@@ -246,39 +276,6 @@ impl DetachedCall {
     }
 }
 
-/// The call while it runs. Dropping it marks the call as ended, also after a panic or an abort.
-pub(super) struct RunGuard {
-    detached: Arc<DetachedCall>,
-    end: Option<Ended>,
-}
-
-impl RunGuard {
-    /// Not yet sent.
-    pub(super) fn new(detached: &Arc<DetachedCall>) -> Self {
-        Self {
-            detached: Arc::clone(detached),
-            end: Some(Err(failed())),
-        }
-    }
-
-    /// Runs the call.
-    pub(super) async fn run(mut self) {
-        let DetachedCall { call, .. } = &*self.detached;
-        self.end = Some(call.send(&call.params, &*self.detached).await);
-    }
-}
-
-impl Drop for RunGuard {
-    fn drop(&mut self) {
-        let mut state = self.detached.lock();
-        state.end = self.end.take();
-        state.ended = true;
-        state.open.clear();
-        drop(state);
-        self.detached.changed.notify_one();
-    }
-}
-
 impl ServerMessageHandler for DetachedCall {
     fn notification(&self, notification: Notification) {
         let state = self.lock();
@@ -313,6 +310,17 @@ impl ServerMessageHandler for DetachedCall {
 }
 
 impl State {
+    fn answer(&mut self, answer: impl Fn(&str) -> Option<RawJson>) {
+        for open in mem::take(&mut self.open) {
+            match answer(&open.input_request.key) {
+                Some(answer) => {
+                    let _ = open.answer.send(Outcome::Result(answer));
+                }
+                None => self.open.push(open),
+            }
+        }
+    }
+
     fn note_missing(&mut self, missing: MissingCapability) {
         // Once each: a backend may send any number of requests.
         if !self.missing.contains(&missing) {
@@ -343,6 +351,8 @@ impl Drop for WithdrawGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.detached.lock();
         state.open.retain(|open| open.input_request.key != self.key);
+        drop(state);
+        self.detached.changed.notify_one();
     }
 }
 

@@ -74,6 +74,23 @@ pub(super) fn input_required<'a>(
     input_requests: impl IntoIterator<Item = &'a InputRequest>,
     state: Option<&str>,
 ) -> RawJson {
+    let members: Vec<(&str, Bytes)> = [
+        ("resultType", Bytes::from_static(b"\"input_required\"")),
+        (
+            "inputRequests",
+            self::input_requests(input_requests).into_bytes(),
+        ),
+    ]
+    .into_iter()
+    .chain(state.map(|state| ("requestState", quoted(state))))
+    .collect();
+    object(&members)
+}
+
+/// The object of these input requests.
+pub(super) fn input_requests<'a>(
+    input_requests: impl IntoIterator<Item = &'a InputRequest>,
+) -> RawJson {
     let requests = input_requests.into_iter().map(|input_request| {
         let params = input_request
             .params
@@ -85,15 +102,7 @@ pub(super) fn input_required<'a>(
             .collect();
         (&*input_request.key, object(&members).into_bytes())
     });
-    let requests = object(&requests.collect::<Vec<_>>());
-    let members: Vec<(&str, Bytes)> = [
-        ("resultType", Bytes::from_static(b"\"input_required\"")),
-        ("inputRequests", requests.into_bytes()),
-    ]
-    .into_iter()
-    .chain(state.map(|state| ("requestState", quoted(state))))
-    .collect();
-    object(&members)
+    object(&requests.collect::<Vec<_>>())
 }
 
 /// Params with these input responses and this state, and with no others.

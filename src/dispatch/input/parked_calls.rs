@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::detached_call::{DetachedCall, RunGuard};
+use super::detached_call::CallHandle;
 use super::input_requests::input_required;
+use super::kept_tasks::KeptTasks;
 use super::request_state::{RequestFingerprint, RequestState};
 use super::sign_in::SignIns;
-use crate::dispatch::backend_call::BackendCall;
-use crate::dispatch::exchange::{ANSWER_TIMEOUT, Exchange};
+use crate::dispatch::exchange::ANSWER_TIMEOUT;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::{RawJson, RequestKey};
 use crate::sync::Mutex;
@@ -31,12 +31,8 @@ pub(crate) struct ParkedCalls {
     parked: Mutex<HashMap<RequestState, Parked>>,
     /// Calls may wait for a person who signs in, too.
     pub(in crate::dispatch) sign_ins: SignIns,
-}
-
-/// A call that runs beside the request it was made for. Dropping it cancels the call.
-pub(super) struct CallHandle {
-    pub(super) detached: Arc<DetachedCall>,
-    task: AbortOnDropHandle<()>,
+    /// Calls may go on as tasks.
+    pub(in crate::dispatch) tasks: Arc<KeptTasks>,
 }
 
 /// A call that waits for its client's input.
@@ -47,17 +43,6 @@ struct Parked {
     key: RequestKey,
     /// Ends the wait.
     timer: AbortOnDropHandle<()>,
-}
-
-impl CallHandle {
-    /// Starts a call on behalf of this request.
-    pub(super) fn begin(call: BackendCall, exchange: Exchange) -> Self {
-        let detached = Arc::new(DetachedCall::new(call, exchange));
-        let running = RunGuard::new(&detached).run();
-        let task = RequestSpan::spawn(RequestSpan::current(), running);
-        let task = AbortOnDropHandle::new(task);
-        Self { detached, task }
-    }
 }
 
 impl ParkedCalls {
@@ -110,22 +95,20 @@ impl ParkedCalls {
     /// The response to this request was not sent: the call that it parked is cancelled.
     pub(crate) fn cancel_parked(&self, key: RequestKey) {
         self.parked.lock().retain(|_, parked| parked.key != key);
+        self.tasks.cancel_unknown(key);
     }
 
     /// Cancels all parked calls, and waits until their tasks have ended.
     pub(crate) async fn close(&self) {
         self.sign_ins.close();
-        let parked: Vec<Parked> = self
-            .parked
-            .lock()
-            .drain()
-            .map(|(_, parked)| parked)
-            .collect();
-        for Parked { call, .. } in &parked {
-            call.task.abort();
+        let parked = std::mem::take(&mut *self.parked.lock());
+        let parked = parked.into_values().map(|parked| parked.call);
+        let calls: Vec<CallHandle> = parked.chain(self.tasks.close()).collect();
+        for call in &calls {
+            call.cancel();
         }
-        for Parked { call, .. } in parked {
-            let _ = call.task.await;
+        for call in calls {
+            call.ended().await;
         }
     }
 

@@ -1,7 +1,7 @@
-//! How long a call stays parked, and which retry resumes it, under a paused clock. The backend never
+//! How long a call stays parked or is kept as a task, and which retry resumes it, under a paused clock. The backend never
 //! connects: the tests send its requests.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -9,8 +9,11 @@ use super::*;
 use crate::backend::{HttpBackend, ServerMessageHandler};
 use crate::call_report::BackendId;
 use crate::config::{Environment, Overrides, load};
+use crate::dispatch::backend_call::{BackendCall, KEPT};
 use crate::dispatch::call_target::{CallTarget, Route};
-use crate::dispatch::exchange::TaskEvent;
+use crate::dispatch::exchange::{Exchange, TaskEvent};
+use crate::dispatch::input::detached_call::DetachedCall;
+use crate::dispatch::input::kept_tasks::MAX_TASKS;
 use crate::governance::Admission;
 use crate::protocol::{ClientProfile, Id, Incoming, Notification, Outcome, Request};
 
@@ -46,13 +49,8 @@ impl Bench {
     fn begin(&mut self) -> (CallHandle, RequestKey) {
         let id = Id::number(self.in_flight.len() as u64);
         let key = self.in_flight.begin(id, ()).unwrap();
-        let client = Arc::new(ClientProfile::superset());
-        let exchange = Exchange {
-            key,
-            client: Arc::clone(&client),
-            events: self.events.clone(),
-            record: None,
-        };
+        let exchange = self.exchange(key);
+        let client = Arc::clone(&exchange.client);
         let params = RawJson::trusted(PARAMS);
         let target = CallTarget::read("tools/call", &params).unwrap();
         let route = Route {
@@ -70,6 +68,33 @@ impl Bench {
             Instant::now(),
         );
         (CallHandle::begin(call.unwrap(), exchange), key)
+    }
+
+    fn exchange(&self, key: RequestKey) -> Exchange {
+        Exchange {
+            key,
+            client: Arc::new(ClientProfile::superset()),
+            events: self.events.clone(),
+            record: None,
+        }
+    }
+
+    /// Keeps a call whose server has made this task; the request that it is for, if there is room.
+    fn keep(&mut self, task: usize) -> Option<RequestKey> {
+        let (call, key) = self.begin();
+        let state = RawJson::trusted(format!(r#"{{"taskId":"{task}","status":"working"}}"#));
+        let (_, said) = watch::channel(Some(state));
+        let exchange = self.exchange(key);
+        let tasks = &self.parked_calls.tasks;
+        let kept = tasks.keep(call, said, &exchange, |_, ended, _, _| ended);
+        kept.ok().map(|_| key)
+    }
+
+    /// The status of a task.
+    fn status(&self, id: &str) -> Option<String> {
+        let params = RawJson::trusted("{}");
+        let state = self.parked_calls.tasks.serve("tasks/get", id, &params)?;
+        state.get("status")?.text()
     }
 
     /// A parked call: the state it is parked under, the call, and what its backend is answered.
@@ -225,4 +250,42 @@ async fn messages_of_an_unattached_call_are_dropped() {
         bench.heard.try_recv(),
         Ok(TaskEvent::Updated { .. })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_kept_for_an_hour_and_are_bounded() {
+    let mut bench = Bench::new();
+    let first = bench.keep(0).unwrap();
+    for task in 1..MAX_TASKS {
+        assert!(bench.keep(task).is_some(), "{task}");
+    }
+    assert!(bench.keep(MAX_TASKS).is_none());
+    assert_eq!(bench.status("one:1").as_deref(), Some("working"));
+    let params = RawJson::trusted("{}");
+    bench
+        .parked_calls
+        .tasks
+        .serve("tasks/cancel", "one:1", &params);
+    assert_eq!(bench.status("one:1").as_deref(), Some("cancelled"));
+    // The answer that names it was never sent.
+    bench.parked_calls.cancel_parked(first);
+    assert_eq!(bench.status("one:0"), None);
+    // Its backend never connects: the call fails, and its end is there for the rest of the hour.
+    tokio::time::sleep(KEPT / 2).await;
+    assert_eq!(bench.status("one:2").as_deref(), Some("failed"));
+    let told = |event: TaskEvent| match event {
+        TaskEvent::TaskState { notification, .. } => notification.params?.get("status")?.text(),
+        _ => None,
+    };
+    let mut told_of = Vec::new();
+    while let Ok(event) = bench.heard.try_recv() {
+        told_of.extend(told(event));
+    }
+    let count = |status: &str| told_of.iter().filter(|told| *told == status).count();
+    assert_eq!((count("failed"), count("cancelled")), (MAX_TASKS - 2, 1));
+    tokio::time::sleep(KEPT).await;
+    assert_eq!(bench.status("one:2"), None);
+    assert!(bench.keep(0).is_some());
+    bench.parked_calls.close().await;
+    assert_eq!(bench.status("one:0"), None);
 }
