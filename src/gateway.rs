@@ -17,6 +17,7 @@ use crate::dispatch::{request_uris_for_client, updated_for_client};
 use crate::observe::audit::Audit;
 use crate::protocol::{Era, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
+use crate::tasks;
 use crate::transport::stdio::{NoticeSource, WriteEnd};
 use behind::Notice;
 use events::Event;
@@ -237,7 +238,7 @@ impl Gateway {
         event: impl FnOnce(Option<T>) -> Option<TaskEvent> + Send + 'static,
     ) {
         let events = self.tasks.clone();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             let done = AssertUnwindSafe(work).catch_unwind().await.ok();
             if let Some(event) = event(done) {
                 let _ = events.send(event);

@@ -2,7 +2,7 @@
 //!
 //! The modules, from the ground up. Each imports only from modules above it in this list:
 //!
-//! - `clock`, `hex`, `nearest`, `shell`, `sync`: the wall clock, hexadecimal text, misspelt names,
+//! - `clock`, `hex`, `nearest`, `shell`, `sync`, `tasks`: the wall clock, hexadecimal text, misspelt names,
 //!   words of a command line, locks.
 //! - [`budget`], `files`: the limit on buffered bytes; files read within a limit and replaced
 //!   atomically.
@@ -60,6 +60,7 @@ mod snapshot;
 mod state;
 mod status;
 mod sync;
+mod tasks;
 pub mod telemetry;
 mod text;
 pub mod transport;
@@ -128,7 +129,7 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget.clone());
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
-    let log_counts = tokio::spawn(observe::log_gate::report_counts());
+    let log_counts = tasks::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
     let counts = counts(&audit, &fleet);
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone())

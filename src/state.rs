@@ -32,6 +32,7 @@ use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config, LockFile, NamedTool, Origin, Pin};
 use crate::protocol::Listing;
 use crate::sync::Mutex;
+use crate::tasks;
 
 /// How long the first batch is collected: backends connect at about the same time.
 const FIRST_BATCH: Duration = Duration::from_millis(100);
@@ -79,7 +80,7 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
         origin: config.origin.clone(),
         failed: HashSet::new(),
     };
-    let writer = StateWriter(tokio::spawn(task.run(woken)));
+    let writer = StateWriter(tasks::spawn(task.run(woken)));
     (
         StateStore {
             listing_cache,
@@ -151,7 +152,7 @@ impl StateStore {
             remembered.set([]);
             return ready(CachedListings::default()).boxed();
         };
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = tasks::blocking(move || {
             let (mut files, mut contacts) = (HashMap::new(), Vec::new());
             let mut said = HashMap::new();
             for (id, config) in backends {
@@ -249,10 +250,7 @@ impl WriterTask {
             let batch = mem::take(&mut *self.unwritten.lock());
             let (listing_cache, origin) = (self.listing_cache.clone(), self.origin.clone());
             let writing = move || write(batch, listing_cache.as_ref(), origin.as_deref());
-            for (path, error) in tokio::task::spawn_blocking(writing)
-                .await
-                .unwrap_or_default()
-            {
+            for (path, error) in tasks::blocking(writing).await.unwrap_or_default() {
                 self.log_failure(path, &error);
             }
         }

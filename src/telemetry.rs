@@ -27,6 +27,7 @@ use opentelemetry_sdk::trace::{
 };
 
 use crate::config::TelemetryConfig;
+use crate::tasks;
 pub(crate) use attempt::{AttemptEnd, AttemptTrace, Peer};
 use exporter::Exporter;
 pub(crate) use exporter::{Connect, Connection};
@@ -128,10 +129,7 @@ impl Telemetry {
         let (traces, metrics) = (Arc::clone(&self.0), self.0);
         let traces = move || traces.traces.shutdown_with_timeout(limit);
         let metrics = move || metrics.metrics.shutdown_with_timeout(limit);
-        let (traces, metrics) = (
-            tokio::task::spawn_blocking(traces),
-            tokio::task::spawn_blocking(metrics),
-        );
+        let (traces, metrics) = (tasks::blocking(traces), tasks::blocking(metrics));
         // What can't be sent has been logged by the exporter.
         let _ = tokio::time::timeout(limit, async { tokio::join!(traces, metrics) }).await;
     }

@@ -21,6 +21,7 @@ use url::Url;
 use crate::config::SignIn;
 use crate::files::{self, Readers, Stamp};
 use crate::hex::hex;
+use crate::tasks;
 pub(crate) use record::{How, Reason, Record, StoredClient, StoredToken};
 use seal::{KeySource, Sealed, seal};
 
@@ -107,9 +108,7 @@ impl Store {
     /// What changes whenever the file does.
     pub(crate) async fn stamp(&self) -> Option<Stamp> {
         let path = self.file();
-        tokio::task::spawn_blocking(move || Stamp::of(&path))
-            .await
-            .ok()?
+        tasks::blocking(move || Stamp::of(&path)).await.ok()?
     }
 
     /// What the file holds; `None` where there is none. Of one that is sealed with a key that we don't
@@ -271,7 +270,7 @@ impl Store {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
+    tasks::blocking(work)
         .await
         .unwrap_or_else(|_| Err("the file can't be used: its task has ended".to_owned()))
 }

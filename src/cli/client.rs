@@ -18,6 +18,7 @@ use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::{
     Id, Inbound, LATEST_LEGACY, Notification, Outcome, RawJson, Request, RpcError, message,
 };
+use crate::tasks;
 use crate::{Io, Shutdown};
 
 /// Longest wait for all backends before the catalog is used. Nobody calls the command a second time
@@ -60,7 +61,7 @@ pub(super) async fn with_gateway<T: Send + 'static>(
         requests: 0,
     };
     // Its pipes block, so it needs a thread. When it returns, the gateway's input ends.
-    let work = tokio::task::spawn_blocking(move || {
+    let work = tasks::blocking(move || {
         client.initialize()?;
         work(&mut client)
     });

@@ -12,6 +12,7 @@ use super::plan::Plan;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Kind, Kinds, Outcome, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
+use crate::tasks;
 
 /// Serves a list in one page, once that kind is settled.
 pub(super) fn list(
@@ -42,7 +43,7 @@ pub(super) fn list(
             return Outcome::Result(snapshot.list_for(kind, &client));
         }
         // A backend decides how long that takes.
-        let listing = tokio::task::spawn_blocking(move || snapshot.list_for(kind, &client));
+        let listing = tasks::blocking(move || snapshot.list_for(kind, &client));
         match listing.await {
             Ok(list) => Outcome::Result(list),
             Err(_) => {

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::read_regular;
+use crate::tasks;
 
 /// Most bytes of a file with certificates: more than any bundle.
 pub(crate) const MAX_CERTIFICATES: u64 = 16 << 20;
@@ -22,7 +23,7 @@ pub(crate) const MAX_SECRET: u64 = 64 << 10;
 pub(crate) async fn read_configured(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     let path = PathBuf::from(path);
     let shown = path.display().to_string();
-    tokio::task::spawn_blocking(move || read(&path, max_bytes))
+    tasks::blocking(move || read(&path, max_bytes))
         .await
         .unwrap_or_else(|_| Err(format!("{shown} can't be read")))
 }

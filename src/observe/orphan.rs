@@ -8,6 +8,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::tasks;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getppid;
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// the client is there.
 pub(super) fn watch(requests: UnboundedSender<()>) {
     let parent = getppid();
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !requests.is_closed() {

@@ -1,5 +1,6 @@
 //! Shutdown requests, from signals or from code.
 
+use crate::tasks;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// Receives requests to shut down. After the second one the gateway ends without waiting.
@@ -18,7 +19,7 @@ impl Hangups {
     /// Calls `reload` for each.
     pub(crate) fn forward(self, reload: impl Fn() + Send + 'static) {
         if let Some(mut hangups) = self.0 {
-            drop(tokio::spawn(async move {
+            drop(tasks::spawn(async move {
                 while hangups.recv().await.is_some() {
                     reload();
                 }
@@ -84,7 +85,7 @@ fn forward(requests: UnboundedSender<()>) -> Hangups {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let requests = requests.clone();
         match signal(kind) {
-            Ok(mut signals) => drop(tokio::spawn(async move {
+            Ok(mut signals) => drop(tasks::spawn(async move {
                 while signals.recv().await.is_some() && requests.send(()).is_ok() {}
             })),
             Err(error) => tracing::warn!(%error, "a signal handler can't be installed"),
@@ -96,7 +97,7 @@ fn forward(requests: UnboundedSender<()>) -> Hangups {
     // A closed terminal must not kill calls in flight: EOF on stdin ends the gateway in order.
     let (hangup, hangups) = mpsc::unbounded_channel();
     if let Ok(mut signals) = signal(SignalKind::hangup()) {
-        drop(tokio::spawn(async move {
+        drop(tasks::spawn(async move {
             while signals.recv().await.is_some() {
                 // Nobody may want to know.
                 let _ = hangup.send(());
@@ -115,7 +116,7 @@ fn forward(requests: UnboundedSender<()>) -> Hangups {
         ($event:expr) => {
             if let Ok(mut events) = $event {
                 let requests = requests.clone();
-                drop(tokio::spawn(async move {
+                drop(tasks::spawn(async move {
                     while events.recv().await.is_some() && requests.send(()).is_ok() {}
                 }));
             }

@@ -23,6 +23,7 @@ use crate::observe::call_stats::{DurationTotals, SessionBook};
 use crate::protocol::{ClientProfile, Kind};
 use crate::reload::ReloadCounts;
 use crate::snapshot::{Snapshot, Snapshots};
+use crate::tasks;
 use crate::telemetry::{BackendLevels, Levels, Telemetry};
 
 /// Most names of tools of a backend, and bytes of all names from which on no more are told.
@@ -146,7 +147,7 @@ impl Facts {
     pub(super) async fn numbers(&self) -> GatewayStatus {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let config = Arc::clone(&snapshot.config);
-        let gathering = tokio::task::spawn_blocking(move || backends(&snapshot));
+        let gathering = tasks::blocking(move || backends(&snapshot));
         let mut backends = gathering.await.unwrap_or_default();
         for backend in &mut backends {
             backend.sessions = self.counts.sessions.totals(&backend.name);

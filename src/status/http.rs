@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::gather::Facts;
 use super::metrics;
+use crate::tasks;
 use crate::text::for_output;
 
 /// Time for the head of a request.
@@ -43,7 +44,7 @@ pub(crate) struct HttpServer(JoinHandle<()>);
 impl HttpServer {
     /// Listens where the config says so, also after it has changed.
     pub(crate) fn start(facts: Facts) -> Self {
-        Self(tokio::spawn(run(facts)))
+        Self(tasks::spawn(run(facts)))
     }
 }
 

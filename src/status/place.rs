@@ -8,6 +8,7 @@ use std::process;
 use tokio::net::UnixStream;
 
 use crate::files;
+use crate::tasks;
 
 /// Most bytes of a socket's path, without the zero behind it: what all Unix systems take.
 const MAX_PATH: usize = 103;
@@ -80,7 +81,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             let path = path.to_owned();
-            let _ = tokio::task::spawn_blocking(move || files::remove(&path)).await;
+            let _ = tasks::blocking(move || files::remove(&path)).await;
             Ok(None)
         }
         Err(error) => Err(error),

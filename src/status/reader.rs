@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use super::document::GatewayStatus;
 use super::place::{self, connect, is_ours};
+use crate::tasks;
 
 /// Longest time for one gateway.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ pub(crate) async fn read_all(folders: &[PathBuf]) -> (Vec<GatewayStatus>, Vec<Un
     let (mut documents, mut unread) = (Vec::new(), Vec::new());
     for folder in folders {
         let looked_at = folder.clone();
-        let looking = tokio::task::spawn_blocking(move || place::sockets(&looked_at));
+        let looking = tasks::blocking(move || place::sockets(&looked_at));
         let sockets = match looking.await.map_err(io::Error::other) {
             Ok(Ok(sockets)) => sockets,
             Ok(Err(error)) | Err(error) => {

@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::gather::Facts;
 use super::place::{self, Bound, connect, is_ours};
 use crate::files;
+use crate::tasks;
 use crate::text::for_output;
 
 /// Longest time for one connection.
@@ -41,7 +42,7 @@ impl StatusServer {
     pub(crate) fn start(facts: Facts, folders: Vec<PathBuf>) -> Self {
         let ending = CancellationToken::new();
         Self {
-            task: tokio::spawn(run(facts, folders, ending.clone())),
+            task: tasks::spawn(run(facts, folders, ending.clone())),
             ending: ending.drop_guard(),
         }
     }
@@ -72,7 +73,7 @@ async fn run(facts: Facts, folders: Vec<PathBuf>, ending: CancellationToken) {
             () = accept(&listener, &facts) => true,
         };
         drop(listener);
-        let _ = tokio::task::spawn_blocking(move || files::remove(&path)).await;
+        let _ = tasks::blocking(move || files::remove(&path)).await;
         if ended {
             return;
         }
@@ -81,7 +82,7 @@ async fn run(facts: Facts, folders: Vec<PathBuf>, ending: CancellationToken) {
 
 async fn open(folders: &[PathBuf]) -> Option<(UnixListener, PathBuf)> {
     let folders = folders.to_owned();
-    let listening = tokio::task::spawn_blocking(move || place::listen(&folders));
+    let listening = tasks::blocking(move || place::listen(&folders));
     let bound = match listening.await {
         Ok(bound) => bound,
         Err(_) => return None,
@@ -106,7 +107,7 @@ async fn open(folders: &[PathBuf]) -> Option<(UnixListener, PathBuf)> {
 /// Removes the sockets of gateways that were killed.
 async fn remove_remnants(own: &std::path::Path) {
     let folder = files::folder_of(own).to_owned();
-    let looking = tokio::task::spawn_blocking(move || place::sockets(&folder));
+    let looking = tasks::blocking(move || place::sockets(&folder));
     let sockets = looking.await.ok().and_then(Result::ok).unwrap_or_default();
     for socket in sockets.iter().filter(|socket| *socket != own) {
         let _ = tokio::time::timeout(END_TIMEOUT, connect(socket)).await;
@@ -123,7 +124,7 @@ async fn accept(listener: &UnixListener, facts: &Facts) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let facts = facts.clone();
-                tokio::spawn(async move {
+                tasks::spawn(async move {
                     let _permit = permit;
                     let _ = tokio::time::timeout(CONNECTION_TIMEOUT, answer(stream, facts)).await;
                 });

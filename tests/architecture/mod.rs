@@ -13,7 +13,7 @@ use source::{Source, read_all};
 /// The floors, from the ground up. A room imports only from floors below its own; rooms of one
 /// floor don't import each other.
 const FLOORS: [&[&str]; 15] = [
-    &["clock", "hex", "nearest", "shell", "sync"],
+    &["clock", "hex", "nearest", "shell", "sync", "tasks"],
     &["budget", "files"],
     &["protocol"],
     &["call_report", "client_config", "text"],

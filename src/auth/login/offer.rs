@@ -13,6 +13,7 @@ use url::Url;
 use super::step::{Options, Step, Take};
 use crate::auth::oauth::challenge::BearerChallenge;
 use crate::config::BackendConfig;
+use crate::tasks;
 
 /// How long the person may take.
 const WAIT: Duration = Duration::from_secs(600);
@@ -83,7 +84,7 @@ impl Offer {
         Self {
             id: format!("{:032x}", rand::random::<u128>()),
             stage,
-            task: AbortOnDropHandle::new(tokio::spawn(signing_in)),
+            task: AbortOnDropHandle::new(tasks::spawn(signing_in)),
         }
     }
 
@@ -98,7 +99,7 @@ impl Offer {
         Self {
             id: String::new(),
             stage,
-            task: AbortOnDropHandle::new(tokio::spawn(waiting)),
+            task: AbortOnDropHandle::new(tasks::spawn(waiting)),
         }
     }
 

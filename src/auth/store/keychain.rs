@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::auth::secrets::{self, Ended};
 use crate::config::Secret;
 use crate::files::{self, Readers};
+use crate::tasks;
 
 /// What entries are found by, beside their names.
 const SERVICE: &str = "sentinel-gateway";
@@ -266,7 +267,7 @@ fn said(ended: &Ended) -> String {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tasks::blocking(work).await;
     done.unwrap_or_else(|_| Err(io::Error::other("its task has ended")))
 }
 

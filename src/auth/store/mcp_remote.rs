@@ -14,6 +14,7 @@ use crate::auth::oauth::client::{Client, read_registration};
 use crate::config::{ResourceParam, Secret, SignIn};
 use crate::files;
 use crate::hex::hex;
+use crate::tasks;
 
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -64,7 +65,7 @@ pub(crate) struct KeptTokens {
 pub(crate) async fn find(sign_in: &SignIn, url: &Url) -> Option<Kept> {
     let base = sign_in.mcp_remote.clone()?;
     let digests = digests(sign_in, url);
-    let found = tokio::task::spawn_blocking(move || newest(&base, &digests));
+    let found = tasks::blocking(move || newest(&base, &digests));
     found.await.ok()?
 }
 
@@ -102,7 +103,7 @@ pub(crate) async fn restore(tokens: &KeptTokens) -> Result<(), String> {
 
 async fn swap(path: &Path, old: &str, new: String) -> Result<(), String> {
     let (path, old) = (path.to_owned(), old.to_owned());
-    let done = tokio::task::spawn_blocking(move || {
+    let done = tasks::blocking(move || {
         let (old, new) = (Some(old.as_bytes()), Some(new.as_bytes()));
         files::swap(&path, old, new, &mut |_| Ok(()))
             .map_err(|error| format!("{}: {error}", path.display()))

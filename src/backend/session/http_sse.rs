@@ -22,6 +22,7 @@ use crate::backend::stream::{
 };
 use crate::call_report::CallTrace;
 use crate::protocol::{Era, Id, Outcome, message};
+use crate::tasks;
 
 /// How long the `endpoint` event may take.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -78,7 +79,7 @@ impl HttpSseTransport {
         );
         Ok(Self {
             post,
-            reader: tokio::spawn(reading).abort_handle(),
+            reader: tasks::spawn(reading).abort_handle(),
             pending,
         })
     }

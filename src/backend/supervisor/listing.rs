@@ -20,6 +20,7 @@ use crate::protocol::listing::completed;
 use crate::protocol::message::first_elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
+use crate::tasks;
 
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 10_000;
@@ -94,7 +95,7 @@ pub(super) async fn put(listing: &mut Listing, fetched: Fetched) -> bool {
     };
     let merged = match is_small {
         true => Some(merge()),
-        false => tokio::task::spawn_blocking(merge).await.ok(),
+        false => tasks::blocking(merge).await.ok(),
     };
     let Some((items, has_changed)) = merged else {
         return false;
@@ -156,7 +157,7 @@ async fn read_page(list: &mut List, page: RawJson) -> Result<Option<ListEnd>, Ba
         return list.read(&page);
     }
     let mut taken = list.take();
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = tasks::blocking(move || {
         let end = taken.read(&page);
         (taken, end)
     });

@@ -15,6 +15,7 @@ use crate::backend::session::{Connection, LogLevels, Session};
 use crate::budget::Budget;
 use crate::config::BackendConfig;
 use crate::protocol::{ClientProfile, Era};
+use crate::tasks;
 
 /// The sessions of one backend: one that lists and reports, and for clients of the other era a
 /// second one with a legacy server (X-ML-01).
@@ -38,7 +39,7 @@ impl Sessions {
     /// Starts the supervisor of the primary session, for the client that comes first.
     pub(in crate::backend) fn start(&self, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
         let (session, context) = (Arc::clone(&self.primary), self.context.clone());
-        tokio::spawn(supervise(session, context, Role::Primary, client));
+        tasks::spawn(supervise(session, context, Role::Primary, client));
     }
 
     /// Files and commands with secrets are read again, and where there is no connection one is made.
@@ -125,7 +126,7 @@ impl Sessions {
         }
         let (_, client) = watch::channel(Some(Arc::new(client)));
         let context = self.context.clone();
-        tokio::spawn(supervise(
+        tasks::spawn(supervise(
             Arc::clone(&session),
             context,
             Role::OtherEra,

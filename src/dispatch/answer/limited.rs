@@ -17,6 +17,7 @@ use crate::protocol::message::each_element;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson, task};
 use crate::snapshot::{KeptResults, LargeText, Page, Piece, Snapshot};
+use crate::tasks;
 
 /// Tokens of a page that are left for the words that say how to go on.
 const NOTICE: usize = 64;
@@ -56,7 +57,7 @@ pub(in crate::dispatch) async fn limited(
         true => cut(&large, tokens, &kept),
         // A backend decides how long that takes.
         false => {
-            let cutting = tokio::task::spawn_blocking(move || cut(&large, tokens, &kept));
+            let cutting = tasks::blocking(move || cut(&large, tokens, &kept));
             cutting.await.ok().flatten()
         }
     };
@@ -119,7 +120,7 @@ pub(in crate::dispatch) async fn page(
     let page = match bytes <= SMALL {
         true => page(),
         // The elements of an array are counted from its beginning.
-        false => tokio::task::spawn_blocking(page).await.ok().flatten(),
+        false => tasks::blocking(page).await.ok().flatten(),
     };
     let page = page.ok_or_else(|| {
         format!("nothing follows offset {offset}: the result {handle:?} has {bytes} bytes")

@@ -20,6 +20,7 @@ use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, Notification, Outcome, RawJson};
 use crate::snapshot::Snapshot;
+use crate::tasks;
 
 /// Results of a search that doesn't say how many.
 const DEFAULT_LIMIT: usize = 5;
@@ -156,7 +157,7 @@ async fn read_more(arguments: &Value, snapshot: &Snapshot) -> Result<Value, Stri
 /// Builds the index on another thread, since backends decide how long it takes.
 async fn indexed(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
     let building = Arc::clone(&snapshot);
-    let built = tokio::task::spawn_blocking(move || {
+    let built = tasks::blocking(move || {
         building.tool_index();
     });
     // Where it fails, the search builds it.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::snapshot::Snapshot;
 use crate::status::{BackendStatus, State, backends};
+use crate::tasks;
 
 /// Most servers that are described, and most characters of why one is down.
 const MAX_SERVERS: usize = 50;
@@ -21,7 +22,7 @@ const MAX_WHY: usize = 400;
 pub(super) async fn status(arguments: &Value, snapshot: &Arc<Snapshot>) -> Result<String, String> {
     // On another thread: backends decide how many tools there are to be counted.
     let gathered = Arc::clone(snapshot);
-    let gathering = tokio::task::spawn_blocking(move || backends(&gathered));
+    let gathering = tasks::blocking(move || backends(&gathered));
     let mut all = gathering.await.unwrap_or_default();
     let up = all.iter().filter(|backend| is_well(backend)).count();
     let mut text = format!("{up} of {} servers can be called.\n", all.len());

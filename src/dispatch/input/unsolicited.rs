@@ -13,6 +13,7 @@ use crate::client::UnsolicitedRequest;
 use crate::dispatch::exchange::{ClientRequester, TaskEvent};
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::{ClientProfile, RpcError, task};
+use crate::tasks;
 
 /// Sends the request to the client that can answer it. `legacy` is the client of the handshake, once
 /// it may be sent requests.
@@ -40,7 +41,7 @@ pub(crate) fn relay(
         client: Arc::clone(client),
         events: events.clone(),
     };
-    tokio::spawn(async move {
+    tasks::spawn(async move {
         let outcome = tokio::select! {
             biased;
             () = answer.closed() => return,

@@ -26,6 +26,7 @@ use crate::cli::commands::switch::set_in;
 use crate::config::switch::Switch;
 use crate::observe::signals::Shutdown;
 use crate::status::{GatewayStatus, Unread};
+use crate::tasks;
 use state::{Effect, Order, Top};
 
 /// How often gateways are asked.
@@ -92,7 +93,7 @@ async fn finished<R: Future>(reading: &mut Option<Pin<Box<R>>>) -> R::Output {
 /// Sets a switch in a config file, as `disable` and `enable` do.
 async fn carry_out(top: &mut Top, order: Order) {
     let wanted = order.clone();
-    let setting = tokio::task::spawn_blocking(move || {
+    let setting = tasks::blocking(move || {
         let switch = match &wanted.tool {
             Some(tool) => Switch::Tool(&wanted.backend, tool),
             None => Switch::Backend(&wanted.backend),

@@ -17,6 +17,7 @@ use super::under_way::{Attended, UnderWay};
 use crate::dispatch::exchange::ANSWER_TIMEOUT;
 use crate::protocol::{RawJson, RpcError, Tally};
 use crate::sync::Mutex;
+use crate::tasks;
 
 /// The most calls that are held.
 const MAX_HELD: usize = 256;
@@ -76,7 +77,7 @@ impl<T: Send + 'static> HeldCalls<T> {
         held.calls.insert(state.clone(), (until, fingerprint, call));
         self.is_used.store(true, Relaxed);
         if !std::mem::replace(&mut held.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(&self.held), until));
+            tasks::spawn(sweep(Arc::downgrade(&self.held), until));
         }
         Some(state)
     }

@@ -20,6 +20,7 @@ use crate::call_report::BackendId;
 use crate::dispatch::exchange::TaskEvent;
 use crate::protocol::{Notification, RawJson};
 use crate::sync::Mutex;
+use crate::tasks;
 
 /// How long a modern client may take to come back with the person's answer before another call asks, too.
 const TURN: Duration = Duration::from_secs(30);
@@ -111,7 +112,7 @@ impl LastSignIns {
         let offer = Offer::begin(config, wanting.challenge, wanting.generation);
         let unused = backend.unused().clone();
         let begun = Arc::new(UnderWay::new(offer, wanting.sign_ins, unused));
-        tokio::spawn(see_to_the_end(Arc::clone(&begun), events.clone()));
+        tasks::spawn(see_to_the_end(Arc::clone(&begun), events.clone()));
         all.insert(backend.id, Arc::clone(&begun));
         Start::UnderWay(begun)
     }
@@ -303,7 +304,7 @@ mod tests {
         let under_way = under_way();
         let calls = [under_way.attend(), under_way.attend()];
         let later = Arc::clone(&under_way);
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             for call in calls {
                 sleep(Duration::from_secs(20)).await;
                 drop(call);
@@ -326,7 +327,7 @@ mod tests {
         let under_way = under_way();
         under_way.accept();
         let unused = under_way.unused.clone();
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             tokio::time::sleep(Duration::from_secs(500)).await;
             unused.cancel();
         });

@@ -1,6 +1,6 @@
 //! What `top` shows, and what keys mean.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -92,24 +92,27 @@ impl Sort {
     }
 
     fn sort(self, backends: &mut [&BackendStatus]) {
-        // All are stable: what is alike stays in config order.
-        match self {
-            Self::Config => {}
-            Self::Calls => backends.sort_by(|a, b| {
-                let (a, b) = (a.calls_per_minute, b.calls_per_minute);
-                b.total_cmp(&a)
-            }),
-            Self::Busy => {
-                backends.sort_by_key(|b| Reverse(u64::from(b.in_flight) + u64::from(b.queued)))
-            }
-            Self::Errors => backends.sort_by_key(|backend| Reverse(backend.errors)),
-            Self::Slowest => backends.sort_by(|a, b| {
-                let of = |backend: &BackendStatus| backend.p99_ms.unwrap_or(-1.0);
-                of(b).total_cmp(&of(a))
-            }),
-            Self::Name => backends.sort_by(|a, b| a.name.cmp(&b.name)),
-        }
+        let order: fn(&&BackendStatus, &&BackendStatus) -> Ordering = match self {
+            Self::Config => return,
+            Self::Calls => |a, b| b.calls_per_minute.total_cmp(&a.calls_per_minute),
+            Self::Busy => |a, b| busy(b).cmp(&busy(a)),
+            Self::Errors => |a, b| b.errors.cmp(&a.errors),
+            Self::Slowest => |a, b| slowest(b).total_cmp(&slowest(a)),
+            Self::Name => |a, b| a.name.cmp(&b.name),
+        };
+        // Stable: what is alike stays in config order.
+        backends.sort_by(order);
     }
+}
+
+/// The calls in flight, and those that wait.
+fn busy(backend: &BackendStatus) -> u64 {
+    u64::from(backend.in_flight) + u64::from(backend.queued)
+}
+
+/// The 99th percentile in milliseconds; below all others without calls.
+fn slowest(backend: &BackendStatus) -> f64 {
+    backend.p99_ms.unwrap_or(-1.0)
 }
 
 impl Order {
