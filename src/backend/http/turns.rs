@@ -22,8 +22,11 @@ use crate::sync::Mutex;
 const TURN_WORK: usize = 64 * 1024;
 /// A turn ends after this time.
 const TURN_TIME: Duration = Duration::from_micros(300);
-/// The clock is read after this much work. Less is not noticed, and is most of what there is.
+/// In the first turn the clock is read after this much work. Less is not noticed, and is most of what
+/// there is.
 pub(super) const CLOCK_EVERY: usize = 4 * 1024;
+/// In later turns it is read after this much, which is one message: ten of them may take milliseconds.
+const CLOCK_EVERY_LATER: usize = 2 * EACH;
 /// Largest message that the loop searches or edits, in bytes.
 pub(in crate::backend) const AT_ONCE: usize = 256 * 1024;
 /// The work of an event or a message, whatever its length, in bytes.
@@ -160,14 +163,18 @@ impl Turn {
     /// Goes on with the turn in which another response has stopped.
     fn join_turn(&mut self) {
         let before = *self.turns.spent.lock();
-        self.clock_at = before.work + CLOCK_EVERY;
+        self.clock_at = before.work + CLOCK_EVERY_LATER;
         self.spent.work += before.work;
         self.spent.time += before.time;
         self.since = Some(Instant::now());
     }
 
     fn is_over(&mut self) -> bool {
-        self.clock_at = self.spent.work + CLOCK_EVERY;
+        let every = match self.is_first {
+            true => CLOCK_EVERY,
+            false => CLOCK_EVERY_LATER,
+        };
+        self.clock_at = self.spent.work + every;
         let now = Instant::now();
         let since = self.since.replace(now).unwrap_or(now);
         self.spent.time += now - since;
