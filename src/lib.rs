@@ -3,7 +3,7 @@
 //! The modules, from the ground up. Each imports only from modules above it in this list:
 //!
 //! - `clock`, `hex`, `nearest`, `shell`, `sync`, `tasks`: the wall clock, hexadecimal text, misspelt names,
-//!   words of a command line, locks.
+//!   words of a command line, locks, work beside a task.
 //! - [`budget`], `files`: the limit on buffered bytes; files read within a limit and replaced
 //!   atomically.
 //! - [`protocol`]: JSON-RPC and MCP as data. [`call_report`]: the record of one call.
