@@ -3,16 +3,13 @@
 //! Owns the form in which the runtime knows it: the code of a task is compiled once, not once for each
 //! kind of work. What every call needs starts its tasks without the allocation that this takes.
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Starts a task.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    start(Box::pin(work))
-}
-
-fn start(work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) -> JoinHandle<()> {
-    tokio::spawn(work)
+    tokio::spawn(work.boxed())
 }
 
 /// Starts work that may block, on a thread for that. What it returns arrives at the receiver; if that is
@@ -23,12 +20,9 @@ pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> oneshot::Receiver<T> {
     let (done, result) = oneshot::channel();
-    start_blocking(Box::new(move || drop(done.send(work()))));
-    result
-}
-
-fn start_blocking(work: Box<dyn FnOnce() + Send>) {
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(done.send(work())));
     drop(tokio::task::spawn_blocking(work));
+    result
 }
 
 #[cfg(test)]
