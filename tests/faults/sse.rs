@@ -316,6 +316,24 @@ fn fault_66_unknown_token(run: &Run<'_>) {
     fixture.check_good_backend();
     // Dropping the fixture fails on any progress that reached the client.
     assert_eq!(fixture.client().answer(call).text(), "answer");
+
+    // Readers differ on which of two members with one name counts.
+    let keys = ["progressToken", "progressT\\u006fken"];
+    for [ours, theirs] in [[keys[0], keys[0]], keys, [keys[1], keys[0]]] {
+        let [ours, theirs] = [(ours, "\"$token\""), (theirs, "\"other\"")]
+            .map(|(key, token)| format!(r#""{key}":{token},"progress":1"#));
+        for [first, second] in [[&ours, &theirs], [&theirs, &ours]] {
+            run.set_variant(&format!("{first}, {second}"));
+            let params = format!("{{{first},{second}}}");
+            let progress = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#
+            );
+            let stream = Reply::sse().body(format!("data: {progress}\n\n"));
+            fixture.bad.on_tool("act", stream.event(text("answer")));
+            let call = fixture.client().start_call_with_progress("act", "mine");
+            assert_eq!(fixture.client().answer(call).text(), "answer");
+        }
+    }
 }
 
 fn fault_67_invalid_json(run: &Run<'_>) {

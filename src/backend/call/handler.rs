@@ -62,22 +62,19 @@ impl CallHandler<'_> {
     fn progress(&self, notification: &Notification) -> Option<RawJson> {
         let client = self.call.progress.as_ref()?;
         let params = notification.params.as_ref()?;
-        let members = params.members()?;
-        let value = |key: &str| {
-            members
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, raw)| *raw)
+        // A key that stands twice would show some readers what is not checked here.
+        let located = params.locate_members(["progressToken", "progress"]).ok()?;
+        let [Some(token), Some(progress)] = located else {
+            return None;
         };
-        let token = value("progressToken")?;
-        if Id::from_raw(params.part(token)).as_ref() != Some(self.id) {
+        if Id::from_raw(params.slice(token.clone())).as_ref() != Some(self.id) {
             return None;
         }
-        let progress: f64 = value("progress")?.get().parse().ok()?;
+        let progress: f64 = params.slice(progress).as_str().parse().ok()?;
         if !client.reached.grows_to(progress) {
             return None;
         }
-        let edit = (params.range_of(token), client.token.clone().into_bytes());
+        let edit = (token, client.token.clone().into_bytes());
         Some(params.with_edits(vec![edit]))
     }
 }
