@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use crate::protocol::era::extension::is_foreign;
 use crate::protocol::{Notification, RequestKey, task};
-use crate::transport::stdio::DropPolicy;
+use crate::transport::stdio::{DropPolicy, NoticeSource};
 
-/// The policy for a notification, which is of this subscription if of any. The same change twice is
-/// coalesced.
+/// The policy for a notification from this source, which is of this subscription if of any. The same
+/// change twice is coalesced.
 pub(super) fn of_notification(
+    source: NoticeSource,
     notification: &Notification,
     listen: Option<RequestKey>,
     line: &Bytes,
@@ -21,10 +22,13 @@ pub(super) fn of_notification(
     }
     let mut hasher = DefaultHasher::new();
     match task::of_notification(notification) {
-        // The newest state of a task is the one that counts.
-        Some(id) => (method, id, listen.map(RequestKey::number)).hash(&mut hasher),
+        // The newest state of a task is the one that counts, and clients may wait for it alone.
+        Some(id) => {
+            (method, id, listen.map(RequestKey::number)).hash(&mut hasher);
+            return DropPolicy::Newest(hasher.finish());
+        }
         // Of an extension's, the newest of a method is enough: what it means is not known.
-        None if is_foreign(method) => method.hash(&mut hasher),
+        None if is_foreign(method) => (source, method).hash(&mut hasher),
         None => line.hash(&mut hasher),
     }
     DropPolicy::Coalesce(hasher.finish())
@@ -43,7 +47,7 @@ mod tests {
                 params: Some(RawJson::trusted(params.to_owned())),
             };
             let line = Bytes::from(params.to_owned());
-            of_notification(&notification, listen, &line)
+            of_notification(NoticeSource::Calls, &notification, listen, &line)
         };
         let updated = |uri: &str| {
             let params = format!(r#"{{"uri":"{uri}"}}"#);

@@ -251,7 +251,7 @@ impl Replies {
         listen: Option<RequestKey>,
         line: Bytes,
     ) {
-        let policy = drop_policy::of_notification(notification, listen, &line);
+        let policy = drop_policy::of_notification(source, notification, listen, &line);
         self.outbox.notify(source, line, policy);
     }
 

@@ -7,10 +7,11 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::queued::line_end;
 use crate::call_report::BackendId;
 
-/// Most bytes that wait from one source.
-const MAX_WAITING: usize = 256 * 1024;
+/// Most bytes that wait from one source, unless it is one line.
+pub(super) const MAX_WAITING: usize = 256 * 1024;
 
 /// Where a notice comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +28,7 @@ pub(crate) enum NoticeSource {
 #[derive(Debug)]
 struct Notice {
     source: NoticeSource,
+    key: Option<u64>,
     line: Bytes,
 }
 
@@ -43,45 +45,59 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Adds a line; `key` is that of lines it may replace, if it may. Returns whether there was room.
-    pub(super) fn push(&mut self, source: NoticeSource, key: Option<u64>, line: Bytes) -> bool {
-        if let Some(number) = key.and_then(|key| self.latest.get(&key))
-            && let Some(at) = number.checked_sub(self.taken)
-            && let Some(earlier) = self.lines.get_mut(at)
-            && earlier.line == line
-        {
-            return true;
-        }
+    /// Adds a line, or puts it in the place of the last one with this key: if `replaces` is set, or where
+    /// the source may not have both within `most` bytes. Returns the bytes of the line that it has
+    /// replaced with its end, 0 if none; `None` if there was no room.
+    pub(super) fn push(
+        &mut self,
+        source: NoticeSource,
+        key: Option<u64>,
+        line: Bytes,
+        replaces: bool,
+        most: usize,
+    ) -> Option<usize> {
+        let at = key.and_then(|key| self.latest.get(&key)?.checked_sub(self.taken));
+        let earlier = at.and_then(|at| self.lines.get_mut(at));
         let waiting = self.waiting.entry(source).or_default();
-        let after = *waiting + line.len();
-        if source != NoticeSource::Gateway && after > MAX_WAITING {
-            return false;
+        let has_room = |others: usize| {
+            source == NoticeSource::Gateway || others == 0 || others + line.len() <= most
+        };
+        if let Some(earlier) = earlier.filter(|_| replaces || !has_room(*waiting)) {
+            let replaced = earlier.line.len();
+            let others = *waiting - replaced;
+            if !has_room(others) {
+                return None;
+            }
+            *waiting = others + line.len();
+            earlier.line = line;
+            return Some(replaced + line_end(true).len());
         }
-        *waiting = after;
+        if !has_room(*waiting) {
+            return None;
+        }
+        *waiting += line.len();
         if let Some(key) = key {
             self.latest.insert(key, self.taken + self.lines.len());
         }
-        self.lines.push_back(Notice { source, line });
-        true
+        self.lines.push_back(Notice { source, key, line });
+        Some(0)
     }
 
     /// The oldest one.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        let Notice { source, line } = self.lines.pop_front()?;
+        let Notice { source, key, line } = self.lines.pop_front()?;
+        if let Some(key) = key.filter(|key| self.latest.get(key) == Some(&self.taken)) {
+            self.latest.remove(&key);
+        }
         self.taken += 1;
         if let Some(waiting) = self.waiting.get_mut(&source) {
             *waiting -= line.len();
         }
         if self.lines.is_empty() {
-            self.latest.clear();
             self.waiting.clear();
         }
         Some(line)

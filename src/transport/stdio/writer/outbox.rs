@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::notices::NoticeSource;
+use super::notices::{MAX_WAITING, NoticeSource};
 use super::queued::{Queue, State, line_end};
 use crate::budget::Budget;
 
@@ -23,6 +23,8 @@ pub(crate) enum DropPolicy {
     Keep,
     /// It replaces the last line with the same key that is still queued.
     Coalesce(u64),
+    /// It does, and is queued as long as its source has its share of the budget left.
+    Newest(u64),
     /// It is dropped.
     BestEffort,
 }
@@ -60,23 +62,28 @@ impl Outbox {
     }
 
     /// Queues one line that belongs to no request, behind all that do; returns whether there was room
-    /// for it. The same line twice is queued once while the client reads slowly.
+    /// for it. Of lines with the same key only the newest is queued while the client reads slowly, or
+    /// where there is no room for both.
     pub(crate) fn notify(&self, source: NoticeSource, line: Bytes, policy: DropPolicy) -> bool {
         let budget = &self.queue.budget;
         let slow = SLOW.min(budget.limit() / 4);
         let mut kept = false;
         self.change(|state| {
             let is_slow = state.bytes + line.len() > slow;
-            let key = match policy {
+            let (key, most) = match policy {
                 DropPolicy::BestEffort if is_slow => return,
-                DropPolicy::Coalesce(key) if is_slow => Some(key),
-                _ => None,
+                DropPolicy::BestEffort | DropPolicy::Keep => (None, MAX_WAITING),
+                DropPolicy::Coalesce(key) => (Some(key), MAX_WAITING),
+                DropPolicy::Newest(key) => (Some(key), MAX_WAITING.max(budget.limit() / 16)),
             };
             let length = line.len() + line_end(true).len();
-            if budget.fits(length) {
-                let before = state.notices.len();
-                kept = state.notices.push(source, key, line);
-                state.bytes += length * (state.notices.len() - before);
+            let replaced = match budget.fits(length) {
+                true => state.notices.push(source, key, line, is_slow, most),
+                false => None,
+            };
+            if let Some(replaced) = replaced {
+                state.bytes = state.bytes + length - replaced;
+                kept = true;
             }
         });
         kept
@@ -91,7 +98,7 @@ impl Outbox {
             _ if !budget.fits(line.len()) => kept = false,
             DropPolicy::BestEffort if state.bytes > slow => kept = false,
             DropPolicy::BestEffort | DropPolicy::Keep => state.add(line, true),
-            DropPolicy::Coalesce(key) => state.put(key, line, slow),
+            DropPolicy::Coalesce(key) | DropPolicy::Newest(key) => state.put(key, line, slow),
         });
         kept
     }

@@ -150,6 +150,58 @@ async fn fault_95_answers_go_first_and_no_source_takes_the_room_of_others() {
     assert_eq!((outbox.queue.lock().bytes, budget.held()), (0, 0));
 }
 
+/// A client may wait for the final state of a task, and for nothing else of it.
+#[tokio::test]
+async fn the_newest_state_of_each_task_comes_however_large_it_is() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let budget = Budget::new(64 * SLOW);
+    let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
+    outbox.push(line(&"f".repeat(SLOW / 2)));
+    outbox.flush();
+    reader.read_exact(&mut [0]).unwrap();
+    let backend = NoticeSource::Backend(BackendId::new(1));
+    let padding = "-".repeat(1024);
+    for step in 0..1_000 {
+        for task in 0..4 {
+            let state = line(&format!("{task} {step} {padding}"));
+            assert!(outbox.notify(backend, state, DropPolicy::Newest(task)));
+        }
+    }
+    let waiting = outbox.queue.lock().bytes;
+    assert!(waiting < 5 * SLOW, "{waiting} bytes wait");
+    for task in 0..4 {
+        let last = line(&format!("{task} last {}", "x".repeat(300 * 1024)));
+        assert!(outbox.notify(backend, last, DropPolicy::Newest(task)));
+    }
+    outbox.close();
+    let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+    writer.join(Duration::from_secs(10)).await.unwrap();
+    for task in 0..4 {
+        let of_task = |line: &&String| line.starts_with(&format!("{task} "));
+        let newest = lines.iter().filter(of_task).next_back().unwrap();
+        assert!(newest.starts_with(&format!("{task} last ")), "{newest:.40}");
+    }
+    assert_eq!((outbox.queue.lock().bytes, budget.held()), (0, 0));
+}
+
+/// The first of a source has room, whatever its size.
+#[tokio::test]
+async fn a_large_line_comes_where_no_other_of_its_source_waits() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(64 * SLOW));
+    let large = line(&"x".repeat(300 * 1024));
+    let backend = NoticeSource::Backend(BackendId::new(1));
+    let kept = [(); 3].map(|()| outbox.notify(backend, large.clone(), DropPolicy::Coalesce(1)));
+    assert_eq!(
+        kept, [true; 3],
+        "a further one replaces it, if it still waits"
+    );
+    outbox.close();
+    let lines = BufReader::new(reader).lines().count();
+    writer.join(Duration::from_secs(10)).await.unwrap();
+    assert!((1..=3).contains(&lines), "{lines} lines");
+}
+
 #[tokio::test]
 async fn fault_95_a_queued_answer_stays_charged_to_its_backend() {
     let (mut reader, writer) = std::io::pipe().unwrap();
