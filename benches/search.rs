@@ -88,7 +88,7 @@ fn query(criterion: &mut Criterion, tools: &[Listed], queries: &[Query]) -> Resu
     let mut next = queries.iter().cycle();
     let found = |query: &Query| {
         let group = |at: usize| tools.get(at).map(|(tool, _)| &tool.server);
-        index.search_spread(&query.text, LIMIT, LIMIT_EACH, group)
+        index.search_spread(&query.text, LIMIT, |_| LIMIT_EACH, group)
     };
     let ids = |query: &Query| -> Vec<String> {
         let hits = found(query).into_iter();

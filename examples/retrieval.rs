@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let server = |at: usize| set.tools[at].server.as_str();
         let found = |limit: usize| {
             let each = (limit * 3).div_ceil(5);
-            index.search_spread(&query.text, limit, each, server)
+            index.search_spread(&query.text, limit, |_| each, server)
         };
         let recalls = DEPTHS.map(|depth| query.recall(&names(&found(depth))));
         let rank = reciprocal_rank(query, &names(&index.search(&query.text, set.tools.len())));

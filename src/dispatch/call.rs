@@ -87,7 +87,7 @@ pub(super) async fn call(
     };
     let (answer, snapshot) = run.with_sign_in(snapshot, &mut snapshots).await;
     let answer = match own {
-        Some(_) => explain::explained(answer, &target, &snapshot, &params),
+        Some(_) => explain::explained(answer, &target, &snapshot, &params).await,
         None => answer,
     };
     response(answer, &exchange, &target, &method, &snapshot).await

@@ -16,6 +16,7 @@ use crate::backend::retry::Replay;
 use crate::catalog::Entry;
 use crate::protocol::{Kind, RawJson};
 use crate::snapshot::Snapshot;
+pub(super) use unknown::missing;
 
 /// What a call is about: the member of its params that says where it goes.
 #[derive(Debug)]

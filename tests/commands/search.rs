@@ -45,6 +45,22 @@ fn search_ranks_the_tools_of_all_backends() {
 }
 
 #[test]
+fn search_shows_what_a_model_finds() {
+    let many = (0..9).fold(FakeBackend::start(), |fake, at| {
+        fake.tool(&format!("note_{at}"))
+    });
+    let few = FakeBackend::start().tool("read_note").tool("write_note");
+    let shell = Shell::over(&[("many", &many), ("few", &few)]);
+    let of_few = |words: &str| {
+        let found = shell.run(&["search", words, "--limit", "5", "--json"]);
+        let found: Value = serde_json::from_str(&found.success()).unwrap();
+        let found = found.as_array().unwrap().iter();
+        found.filter(|tool| tool["backend"] == "few").count()
+    };
+    assert_eq!(of_few("note"), 2);
+}
+
+#[test]
 fn a_search_that_finds_nothing_says_so() {
     let (shell, _fakes) = shell();
     let ended = shell.run(&["search", "zebra"]);

@@ -358,13 +358,22 @@ fn at_most_three_of_five_results_are_of_one_server_unless_it_is_named() {
         fake.tool(&format!("note_{at}"))
     });
     let few = FakeBackend::start().tool("read_note").tool("write_note");
-    let config = format!("{SEARCH}{}{}", many.entry("many", ""), few.entry("few", ""));
+    let mail = FakeBackend::start().tool("send");
+    let config = format!(
+        "{SEARCH}{}{}{}",
+        many.entry("many", ""),
+        few.entry("few", ""),
+        mail.entry("mail", "")
+    );
     let mut gateway = TestGateway::with_config(&config);
     gateway.initialize();
     let of_many = |found: &str| found.matches("- note_").count();
     let spread = search(&mut gateway, json!({ "query": "note" }));
     assert_eq!(of_many(&spread), 3, "{spread}");
     assert_eq!(spread.matches("\n- ").count(), 5, "{spread}");
+    // Another one is named.
+    let found = search(&mut gateway, json!({ "query": "note for mail" }));
+    assert!(of_many(&found) <= 3, "{found}");
     for named in [
         json!({ "query": "note in many" }),
         json!({ "query": "note", "server": "many" }),
@@ -385,6 +394,23 @@ fn at_most_three_of_five_results_are_of_one_server_unless_it_is_named() {
 
 #[test]
 fn a_search_that_finds_nothing_says_what_to_try() {
+    let drive = FakeBackend::start().tool("move");
+    let config = SEARCH.to_owned()
+        + &drive.entry("drive", "")
+        + "[[backends]]\nname = \"mail\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    let mut gateway = TestGateway::with_config(&config);
+    gateway.initialize();
+    gateway.call("call_tool", call_tool("move", json!({})));
+    let found = search(&mut gateway, json!({ "query": "zebra" }));
+    assert!(found.contains("mail is down"), "{found}");
+    let found = search(&mut gateway, json!({ "query": "move", "server": "mail" }));
+    assert!(found.contains("No tool of mail has"), "{found}");
+    let found = search(&mut gateway, json!({ "server": "mail" }));
+    assert!(
+        found.starts_with("mail has no tools; mail is down"),
+        "{found}"
+    );
+
     in_all_eras(|gateway, _| {
         let answer = gateway.call("search_tools", json!({ "query": "zebra" }));
         assert!(answer.result().get("isError").is_none());

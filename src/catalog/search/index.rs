@@ -147,20 +147,20 @@ impl Index {
         hits
     }
 
-    /// The same, with at most `limit_each` of one group while other groups have results: those of the
-    /// group that are over come last. `group` is that of a document.
+    /// Like [`search`](Self::search), with at most `limit_of` a group while other groups have results:
+    /// those of the group that are over come last. `group` is that of a document.
     pub fn search_spread<G: PartialEq>(
         &self,
         query: &str,
         limit: usize,
-        limit_each: usize,
+        limit_of: impl Fn(&G) -> usize,
         group: impl Fn(usize) -> G,
     ) -> Vec<Hit> {
         let (mut kept, mut over): (Vec<(G, Hit)>, Vec<Hit>) = (Vec::new(), Vec::new());
         for hit in self.search(query, self.documents) {
             let own = group(hit.document);
             let same = kept.iter().filter(|(other, _)| *other == own).count();
-            match same < limit_each {
+            match same < limit_of(&own) {
                 true => kept.push((own, hit)),
                 false => over.push(hit),
             }
@@ -403,7 +403,7 @@ mod tests {
         let groups = ["a", "a", "a", "a", "b", "c"];
         let index = index(&groups.map(|server| (server, same)));
         let spread = |limit, each| {
-            let hits = index.search_spread("same", limit, each, |at| groups[at]);
+            let hits = index.search_spread("same", limit, |_| each, |at| groups[at]);
             hits.iter().map(|hit| hit.document).collect::<Vec<_>>()
         };
         assert_eq!(spread(5, 3), [0, 1, 2, 4, 5]);

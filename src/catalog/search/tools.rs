@@ -11,7 +11,6 @@ use crate::protocol::Kind;
 pub(crate) struct ToolIndex(Index);
 
 /// What is searched for.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct Search<'a> {
     /// Words.
     pub(crate) query: &'a str,
@@ -19,8 +18,23 @@ pub(crate) struct Search<'a> {
     pub(crate) backend: Option<BackendId>,
     /// Most results.
     pub(crate) limit: usize,
-    /// Most results of one backend while others have some.
-    pub(crate) limit_each: usize,
+    /// The config's name of a backend. At most three of five results are of one that the query doesn't
+    /// name, while others have some.
+    pub(crate) name: &'a (dyn Fn(BackendId) -> &'a str + Sync),
+}
+
+impl Search<'_> {
+    /// Most results of this backend while others have some.
+    fn limit_of(&self, backend: BackendId) -> usize {
+        let name = (self.name)(backend);
+        let mut words = self
+            .query
+            .split(|c: char| !c.is_alphanumeric() && !"_-".contains(c));
+        match words.any(|word| word.eq_ignore_ascii_case(name)) {
+            true => self.limit,
+            false => (self.limit * 3).div_ceil(5),
+        }
+    }
 }
 
 impl ToolIndex {
@@ -41,20 +55,22 @@ impl ToolIndex {
     pub(crate) fn search<'a>(
         &self,
         catalog: &'a Catalog,
-        search: Search<'_>,
+        search: &Search<'_>,
     ) -> Vec<(&'a Entry, f32)> {
-        let Search {
+        let &Search {
             query,
             backend,
             limit,
-            limit_each,
+            ..
         } = search;
         let entry = |at| catalog.entry(Kind::Tool, at);
         let hits = match backend {
             Some(_) => self.0.search(query, self.0.len()),
             None => {
                 let group = |at| entry(at).map(|entry| entry.backend);
-                self.0.search_spread(query, limit, limit_each, group)
+                let limit_of =
+                    |group: &Option<BackendId>| group.map_or(limit, |id| search.limit_of(id));
+                self.0.search_spread(query, limit, limit_of, group)
             }
         };
         let found = hits

@@ -13,7 +13,7 @@ use crate::catalog::Entry;
 use crate::catalog::search::{Found, Search, results};
 use crate::config::{GATEWAY_STATUS, READ_MORE};
 use crate::dispatch::answer::page;
-use crate::dispatch::call_target::CallTarget;
+use crate::dispatch::call_target::{CallTarget, missing};
 use crate::dispatch::exchange::{Exchange, TaskEvent};
 use crate::nearest::nearest_name;
 use crate::protocol::era::modern::{self, ResultStamp};
@@ -179,20 +179,19 @@ async fn search(
     let backend = server.map(|server| backend(server, snapshot)).transpose()?;
     let limit = arguments.get("limit").and_then(number);
     let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let is_named = snapshot.backends.iter().any(|backend| {
-        let mut words = query.split(|c: char| !c.is_alphanumeric() && !"_-".contains(c));
-        words.any(|word| word.eq_ignore_ascii_case(backend.name()))
-    });
+    let name = |id| {
+        snapshot
+            .backends
+            .get(id)
+            .map_or("", |backend| backend.name())
+    };
     let search = Search {
         query,
         backend,
         limit,
-        limit_each: match is_named {
-            true => limit,
-            false => (limit * 3).div_ceil(5),
-        },
+        name: &name,
     };
-    let found = snapshot.tool_index().search(&snapshot.catalog, search);
+    let found = snapshot.tool_index().search(&snapshot.catalog, &search);
     let mut found: Vec<&Entry> = found.into_iter().map(|(entry, _)| entry).collect();
     if query.trim().is_empty() {
         let all = snapshot.catalog.entries(Kind::Tool);
@@ -200,7 +199,7 @@ async fn search(
         found = own.take(limit).collect();
     }
     if found.is_empty() {
-        return Ok(nothing_found(query, snapshot));
+        return Ok(nothing_found(query, backend.map(name), snapshot));
     }
     let activates = snapshot.activates(&exchange.client);
     if activates {
@@ -261,11 +260,20 @@ fn servers(snapshot: &Snapshot) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-fn nothing_found(query: &str, snapshot: &Snapshot) -> String {
-    format!(
-        "No tool has any of these words: {query:?}. Try other words for what it does, or a server alone: {}.",
-        servers(snapshot)
-    )
+fn nothing_found(query: &str, server: Option<&str>, snapshot: &Snapshot) -> String {
+    let missing = missing(snapshot, Kind::Tool);
+    match server {
+        Some(server) if query.trim().is_empty() => {
+            format!("{server} has no tools{missing}.")
+        }
+        Some(server) => format!(
+            "No tool of {server} has any of these words: {query:?}{missing}. Try other words for what it does, or leave out \"server\"."
+        ),
+        None => format!(
+            "No tool has any of these words: {query:?}{missing}. Try other words for what it does, or a server alone: {}.",
+            servers(snapshot)
+        ),
+    }
 }
 
 fn written(entries: &[&Entry], full: bool, era: Era, snapshot: &Snapshot) -> String {

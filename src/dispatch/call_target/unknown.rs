@@ -45,7 +45,7 @@ impl CallTarget {
 }
 
 /// The backends that are down or haven't listed yet; empty if there are none.
-fn missing(snapshot: &Snapshot, kind: Kind) -> String {
+pub(in crate::dispatch) fn missing(snapshot: &Snapshot, kind: Kind) -> String {
     let is_missing = |backend: &HttpBackend| {
         backend.why_down().is_some()
             || backend.list_error(kind).is_some()

@@ -42,9 +42,9 @@ pub(in crate::cli::commands) async fn search(config: Config, args: &args::Search
         query: &query,
         backend: None,
         limit: args.limit.into(),
-        limit_each: args.limit.into(),
+        name: &name,
     };
-    let found = ToolIndex::build(catalog, name).search(catalog, search);
+    let found = ToolIndex::build(catalog, name).search(catalog, &search);
     let result = if args.output.json {
         print_report(&mut io::stdout().lock(), |out| {
             print_json(&survey, &found, out)
