@@ -62,6 +62,10 @@ impl KeptResults {
         }
         let mut results = self.results.lock();
         let mut held: usize = results.iter().map(|(_, kept)| kept.text.held()).sum();
+        // Where other messages fill the budget, those that are kept go for nothing.
+        if !self.budget.fits(bytes.saturating_sub(held)) {
+            return None;
+        }
         let mut charge = self.budget.charge();
         while held.saturating_add(bytes) > limit
             || results.len() >= MAX_RESULTS

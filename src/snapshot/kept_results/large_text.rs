@@ -148,7 +148,7 @@ impl LargeText {
             None => at..block.len(),
         };
         let end = cut.start + border(&block[cut.clone()], left);
-        let is_last = end == cut.end && block[end..].trim_start().starts_with(']');
+        let is_last = end == cut.end && block[end..].trim() == "]";
         let next = if is_last {
             range.end
         } else {
@@ -322,6 +322,15 @@ mod tests {
         let text = json!(["first", long]).to_string();
         let last = self::pages(&large(&[&text]), 50).pop().unwrap();
         assert!(last.pieces[0].text.ends_with('"'), "{last:?}");
+    }
+
+    #[test]
+    fn what_follows_an_array_of_large_elements_is_shown() {
+        let long = "word ".repeat(100);
+        let text = format!(r#"{{"results":["{long}"],"next":"abc"}}"#);
+        let pages = pages(&large(&[&text]), 50);
+        let shown: String = pages.iter().map(|page| &*page.pieces[0].text).collect();
+        assert_eq!(shown, text);
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn where_the_budget_is_used_up_nothing_is_kept() {
     assert!(kept.get(&first).is_none() && kept.get(&second).is_some());
     others.add_unchecked(110_000);
     assert_eq!(keep(&kept, 20_000), None);
+    assert!(kept.get(&second).is_some(), "it makes no room");
 }
 
 #[test]
