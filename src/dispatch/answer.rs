@@ -74,7 +74,12 @@ pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
         executed: Executed::Unknown,
         ..Tally::NONE
     };
-    let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
+    let message = match method {
+        "tools/call" => {
+            "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again"
+        }
+        _ => "the gateway is shutting down; no answer has come yet",
+    };
     let data = GatewayData::new(None, Class::ShuttingDown, tally);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
@@ -90,7 +95,7 @@ pub(super) fn unknown_cursor(method: &str) -> RpcError {
 pub(super) fn not_settled(limit: Duration) -> RpcError {
     let seconds = limit.as_secs_f64();
     let message = format!(
-        "the gateway's backends have neither connected nor failed within {seconds} s; the tool did not run"
+        "the gateway's backends have neither connected nor failed within {seconds} s; nothing was sent"
     );
     let data = GatewayData::new(None, Class::Deadline, Tally::NONE);
     RpcError::new(INTERNAL_ERROR, message).with_data(data)
