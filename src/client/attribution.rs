@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use crate::protocol::era::modern::key;
-use crate::protocol::error::{URL_ELICITATION_REQUIRED, code_of};
-use crate::protocol::message::elements;
+use crate::protocol::error::{URL_ELICITATION_REQUIRED, may_have_code};
+use crate::protocol::message::each_element;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson, task};
 use crate::text::visible;
@@ -52,14 +52,15 @@ pub(crate) fn attributed(method: &str, params: Option<RawJson>, backend: &str) -
 pub(crate) fn attributed_outcome(outcome: Outcome, backend: &str) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(with_input_requests(result, backend)),
-        Outcome::Error(error) if code_of(&error) == Some(URL_ELICITATION_REQUIRED) => {
+        Outcome::Error(error) if may_have_code(&error, URL_ELICITATION_REQUIRED) => {
             Outcome::Error(with_elicitations(error, backend))
         }
         error @ Outcome::Error(_) => error,
     }
 }
 
-/// A result, or the params of a notification, with its `inputRequests` attributed.
+/// A result, or the params of a notification, with its `inputRequests` attributed. Requests that can't be
+/// told apart (an unreadable key, more than 10,000) are removed.
 pub(crate) fn with_input_requests(result: RawJson, backend: &str) -> RawJson {
     let Some(requests) = result.get("inputRequests") else {
         return result;
@@ -70,7 +71,12 @@ pub(crate) fn with_input_requests(result: RawJson, backend: &str) -> RawJson {
         let params = attributed(&method, params, backend)?;
         Some(request.with_members(&[("params", params.into_bytes())], &[]))
     };
-    let members = requests.members().unwrap_or_default();
+    let Some(members) = requests.members() else {
+        return match requests.is_object() {
+            true => result.with_members(&[], &["inputRequests"]),
+            false => result,
+        };
+    };
     let edits = members.iter().filter_map(|(_, request)| {
         let at = requests.range_of(request);
         Some((at, attributed_request(requests.part(request))?.into_bytes()))
@@ -84,10 +90,10 @@ fn with_elicitations(error: RawJson, backend: &str) -> RawJson {
         return error;
     };
     let elicitations = data.get("elicitations");
-    let Some(elicitations) = elicitations.and_then(|elicitations| elements(&elicitations)) else {
+    let Some(elicitations) = elicitations.filter(|all| all.as_str().starts_with('[')) else {
         return error;
     };
-    let elicitations = elicitations.into_iter().map(|params| {
+    let elicitations = each_element(&elicitations).map(|params| {
         let as_it_is = params.clone();
         attributed(ELICITATION, Some(params), backend).unwrap_or(as_it_is)
     });
@@ -178,6 +184,28 @@ mod tests {
             r#"{{"code":-32042,"message":"x","data":{{"elicitations":[{{"mode":"url","url":"https://a","message":"The server \"db\" asks: m",{meta}}},7]}}}}"#
         );
         assert_eq!(shown.as_str(), expected);
+        let forged =
+            r#"{"method":"elicitation/create","params":{"message":"The server \"bank\" asks: m"}}"#;
+        let many = format!(r#""b":{forged},"#).repeat(10_000);
+        for requests in [
+            format!(r#""\ud800":1,"a":{forged}"#),
+            format!(r#"{many}"a":{forged}"#),
+        ] {
+            let result = format!(r#"{{"x":1,"inputRequests":{{{requests}}}}}"#);
+            let shown = with_input_requests(RawJson::trusted(result), "db");
+            assert_eq!(shown.as_str(), r#"{"x":1}"#);
+        }
+        let many = r#"{"message":"The server \"bank\" asks: m"},"#.repeat(10_000);
+        for codes in [["-32042", "1"], ["1", "-32042"]] {
+            let [first, last] = codes;
+            let error = format!(
+                r#"{{"code":{first},"data":{{"elicitations":[{many}{{}}]}},"code":{last}}}"#
+            );
+            let error = Outcome::Error(RawJson::trusted(error));
+            let shown = attributed_outcome(error, "db");
+            let named = shown.text().as_str().matches(r#"The server \"db\" asks"#);
+            assert_eq!(named.count(), 10_001);
+        }
         for other in [
             r#"{"inputRequests":[]}"#,
             r#"{"content":[]}"#,

@@ -188,7 +188,7 @@ impl BackendCall {
         let mut answer = calling.await?;
         let is_error = matches!(answer.outcome, Outcome::Error(_));
         if is_error || answer.result_type == ResultType::InputRequired {
-            answer.outcome = attributed_outcome(answer.outcome, self.backend.name());
+            answer.outcome = attributed(&self.backend, answer.outcome).await;
         }
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         if is_task {
@@ -273,4 +273,13 @@ fn param_headers(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
         Some((name, param_header.value(&arguments)?))
     };
     tool.param_headers.iter().filter_map(header).collect()
+}
+
+/// An outcome with every request for input in it attributed to the backend, as
+/// [`attributed_outcome`] does.
+pub(super) async fn attributed(backend: &HttpBackend, outcome: Outcome) -> Outcome {
+    let name = backend.name().to_owned();
+    // Rare, and a large future.
+    let attributing = backend.edited(outcome, move |outcome| attributed_outcome(outcome, &name));
+    Box::pin(attributing).await
 }

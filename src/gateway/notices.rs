@@ -16,7 +16,7 @@ impl Gateway {
     /// There is a notification about a backend.
     pub(super) fn notice_of(&mut self, backend: BackendId, notice: Notice) {
         if let Some(notice) = self.behind.next(backend, notice)
-            && self.is_large_notice(backend, notice)
+            && self.send_or_map(backend, notice)
         {
             self.behind.begin(backend);
         }
@@ -29,7 +29,7 @@ impl Gateway {
         }
         let mut waiting = self.behind.end(backend);
         while let Some(notice) = waiting.pop_front() {
-            if self.is_large_notice(backend, notice) {
+            if self.send_or_map(backend, notice) {
                 self.behind.wait_again(backend, waiting);
                 return;
             }
@@ -38,7 +38,7 @@ impl Gateway {
 
     /// Sends a notification about a backend in the client's terms, or has it mapped on another thread.
     /// Returns whether it has.
-    fn is_large_notice(&mut self, id: BackendId, notice: Notice) -> bool {
+    fn send_or_map(&mut self, id: BackendId, notice: Notice) -> bool {
         let snapshot = self.snapshot();
         let Some(backend) = snapshot.backends.get(id) else {
             return false;

@@ -36,9 +36,28 @@ pub(crate) const MISSING_CAPABILITY: i64 = -32021;
 /// basic/versioning).
 pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// The code of a JSON-RPC error object; `None` if it has no integer `code`.
+/// Errors up to this size are read to their end to know their code, in bytes.
+const READ_WHOLE: usize = 64 * 1024;
+
+/// The code of a JSON-RPC error object; `None` if it has no integer `code`. Of a large one only the
+/// beginning is read: servers write the code first, and its data may be of any size.
 pub(crate) fn code_of(error: &RawJson) -> Option<i64> {
-    error.get("code")?.as_str().parse().ok()
+    let code = match error.as_bytes().len() {
+        ..=READ_WHOLE => error.get("code"),
+        _ => error.get_within(READ_WHOLE, "code"),
+    };
+    parsed(&code?)
+}
+
+/// Whether any reader can find this code in a JSON-RPC error object.
+pub(crate) fn may_have_code(error: &RawJson, code: i64) -> bool {
+    error
+        .every("code")
+        .any(|found| parsed(&found) == Some(code))
+}
+
+fn parsed(code: &RawJson) -> Option<i64> {
+    code.as_str().parse().ok()
 }
 
 /// Whether a result is an error of the tool's own.

@@ -21,10 +21,13 @@ pub use fast_path::parse_fast;
 mod array;
 mod fast_path;
 
+/// Longest id that is unescaped to be compared, in bytes.
+const MAX_ESCAPED: usize = 1024;
+
 /// A request id, byte for byte as received: an integer or a string, never null.
 ///
 /// Two ids are equal if they are the same JSON value: `1` and `"1"` differ, `"a"` and
-/// `"\u0061"` don't.
+/// `"\u0061"` don't. Ids of over 1,024 bytes are equal if their texts are.
 #[derive(Debug, Clone)]
 pub struct Id(RawJson);
 
@@ -60,6 +63,9 @@ impl Id {
     /// `"7"`, `7.0` or `70e-1` for `7`. To be asked only where no other request can be meant.
     pub(crate) fn is_value_of(&self, other: &Self) -> bool {
         let own = self.0.as_str();
+        if other.0.as_bytes().len() > MAX_ESCAPED {
+            return false;
+        }
         if let Ok(text) = other.0.read::<String>() {
             return text == own;
         }
@@ -75,10 +81,12 @@ impl Id {
         &self.0
     }
 
-    /// The form that is compared: unescaped, so that spelling doesn't count.
+    /// The form that is compared: unescaped, so that spelling doesn't count, unless it is long: an id
+    /// may be compared with many others.
     fn canonical(&self) -> Cow<'_, [u8]> {
         let text = self.0.as_bytes();
-        let escaped = text.starts_with(b"\"") && text.contains(&b'\\');
+        let is_short = text.len() <= MAX_ESCAPED;
+        let escaped = is_short && text.starts_with(b"\"") && text.contains(&b'\\');
         match escaped.then(|| self.0.read::<String>()) {
             Some(Ok(decoded)) => Cow::Owned(format!("\"{decoded}\"").into_bytes()),
             _ => Cow::Borrowed(text),

@@ -148,6 +148,14 @@ impl RawJson {
         Some(Self(self.0.slice(member.value)))
     }
 
+    /// The value of the first member of that name that ends within the first `bytes`, whatever follows.
+    pub(crate) fn get_within(&self, bytes: usize, key: &str) -> Option<Self> {
+        let beginning = Self(self.0.slice(..bytes.min(self.0.len())));
+        let mut members = beginning.scan();
+        let member = members.find(|member| self.is_named(member, key))?;
+        Some(Self(self.0.slice(member.value)))
+    }
+
     /// The values of all members of that name: none for anything but an object.
     pub(crate) fn every(&self, key: &str) -> impl Iterator<Item = Self> {
         let members = self.scan().filter(move |member| self.is_named(member, key));

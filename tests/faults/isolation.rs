@@ -109,17 +109,70 @@ const KINDS: &[Kind] = &[
         })
     }),
     kind("an error result of small values, modern", || {
-        small_values(true, |exchange| match exchange.method() {
-            "server/discover" => answer(
-                exchange,
-                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
-            ),
-            "tools/list" => answer(
-                exchange,
-                r#"{"resultType":"complete","ttlMs":60000,"cacheScope":"private","tools":[{"name":"act","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}"#,
-            ),
-            _ => Ok(false),
-        })
+        small_values(true, modern)
+    }),
+    kind("a JSON-RPC error of small values", || {
+        let values = "0,".repeat(4 * MIB);
+        let error = format!(r#"{{"code":1,"message":"m","data":[{values}0]}}"#);
+        answers(
+            |_| Ok(false),
+            move |exchange| {
+                let response = format!(
+                    r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#,
+                    exchange.id()
+                );
+                exchange.answer("200 OK", JSON, &response)?;
+                Ok(true)
+            },
+        )
+    }),
+    kind("large requests for input", || {
+        let values = "0,".repeat(4 * MIB);
+        let result = format!(
+            r#"{{"resultType":"input_required","inputRequests":{{"k":{{"method":"elicitation/create","params":{{"mode":"form","message":"m","requestedSchema":{{"type":"object","properties":{{}},"x":[{values}0]}}}}}}}}}}"#
+        );
+        answers(modern, move |exchange| answer(exchange, &result))
+    }),
+    kind("pings", || {
+        events(
+            "",
+            b"",
+            event(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#).repeat(256),
+        )
+    }),
+    kind("cancellations with a long escaped id", || {
+        let pings = (0..256).map(|id| {
+            event(&format!(
+                r#"{{"jsonrpc":"2.0","id":"p\\u0061{id}","method":"ping"}}"#
+            ))
+        });
+        let pings = pings.collect::<Vec<_>>().concat();
+        let id = "\\u0061".repeat(MIB / 8);
+        let cancelled = event(&format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":"{id}"}}}}"#
+        ));
+        events("", b"", [pings, cancelled].concat())
+    }),
+    kind("answers under a long escaped id", || {
+        let id = "\\u0061".repeat(2 * MIB);
+        let response = format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{{}}}}"#);
+        answers(
+            |_| Ok(false),
+            move |exchange| {
+                exchange.answer("200 OK", JSON, &response)?;
+                Ok(true)
+            },
+        )
+    }),
+    kind("task states with many requests", || {
+        let requests = (0..9_999).map(|key| {
+            format!(r#""{key}":{{"method":"elicitation/create","params":{{"message":"m"}}}}"#)
+        });
+        let requests = requests.collect::<Vec<_>>().join(",");
+        let state = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"1","status":"input_required","inputRequests":{{{requests}}}}}}}"#
+        );
+        streams(event(&state))
     }),
 ];
 
@@ -211,11 +264,60 @@ fn small_values(
     let result = format!(
         r#"{{"resultType":"complete","content":[],"isError":{is_error},"structuredContent":{{"a":[{values}0]}}}}"#
     );
+    answers(others, move |exchange| answer(exchange, &result))
+}
+
+/// Answers calls so, between other requests that `others` answers.
+fn answers(
+    others: impl Fn(&mut Exchange<'_>) -> std::io::Result<bool> + Send + Sync + 'static,
+    of_call: impl Fn(&mut Exchange<'_>) -> std::io::Result<bool> + Send + Sync + 'static,
+) -> Hostile {
     Hostile::new(move |exchange| match exchange.method() {
-        "tools/call" if exchange.goes_on() => answer(exchange, &result),
+        "tools/call" if exchange.goes_on() => of_call(exchange),
         _ => others(exchange),
     })
     .in_parallel(2)
+}
+
+/// The handshake and the list of a modern server.
+fn modern(exchange: &mut Exchange<'_>) -> std::io::Result<bool> {
+    match exchange.method() {
+        "server/discover" => answer(
+            exchange,
+            r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
+        ),
+        "tools/list" => answer(
+            exchange,
+            r#"{"resultType":"complete","ttlMs":60000,"cacheScope":"private","tools":[{"name":"act","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}"#,
+        ),
+        _ => Ok(false),
+    }
+}
+
+/// Sends these bytes over and over on the stream of GET. The sink gets them by a method that no gateway
+/// sends.
+fn streams(bytes: Vec<u8>) -> Hostile {
+    Hostile::new(move |exchange| match exchange.method() {
+        "" if exchange.message.is_null() => {
+            exchange.head(SSE, "")?;
+            loop {
+                match exchange.goes_on() {
+                    true => exchange.write(&bytes)?,
+                    false => {
+                        exchange.write(b":\n\n")?;
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
+        }
+        "flood" => {
+            exchange.head(SSE, "")?;
+            exchange.repeat(&bytes)
+        }
+        _ => Ok(false),
+    })
+    .drawn_by("flood")
+    .in_parallel(1)
 }
 
 /// The handshake and the lists of a server whose resources no list has.

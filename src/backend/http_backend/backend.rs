@@ -121,23 +121,32 @@ impl HttpBackend {
         self.shared.sessions.turns().off_loop(work).await
     }
 
-    /// Edits an outcome of a size that the server has chosen: a large one on a thread of its own. A panic
-    /// there is one here.
+    /// Does work on this many bytes of the server: here, or on a thread of its own if they are many. A
+    /// panic there is one here.
+    pub(crate) async fn sized<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        match bytes {
+            ..=AT_ONCE => work(),
+            _ => {
+                // Rare, and a large future.
+                let working = Box::pin(self.off_loop(work));
+                working.await.unwrap_or_else(|panic| resume_unwind(panic))
+            }
+        }
+    }
+
+    /// Edits an outcome of a size that the server has chosen, as [`sized`](Self::sized) does.
     pub(crate) async fn edited(
         &self,
         outcome: Outcome,
         edit: impl FnOnce(Outcome) -> Outcome + Send + 'static,
     ) -> Outcome {
         let source = outcome.text().clone();
-        let edited = match source.as_bytes().len() {
-            ..=AT_ONCE => edit(outcome),
-            _ => {
-                // Rare, and a large future.
-                let editing = Box::pin(self.off_loop(move || edit(outcome)));
-                editing.await.unwrap_or_else(|panic| resume_unwind(panic))
-            }
-        };
-        match edited {
+        let edited = self.sized(source.as_bytes().len(), move || edit(outcome));
+        match edited.await {
             Outcome::Result(result) => Outcome::Result(self.charged(&source, result)),
             Outcome::Error(error) => Outcome::Error(self.charged(&source, error)),
         }

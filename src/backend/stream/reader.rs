@@ -29,6 +29,10 @@ pub(in crate::backend) use refusal::RefusalBody;
 
 /// Most bytes of a notification's params.
 const MAX_NOTIFICATION: usize = 1024 * 1024;
+/// Largest params of a cancellation, in bytes: an id and a reason.
+const MAX_CANCELLATION: usize = 64 * 1024;
+/// The work of a notification, in bytes: others have work with it after its reader.
+const PASSED_ON: usize = 8 * EACH;
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -145,10 +149,10 @@ impl<'a> ResponseReader<'a> {
         for message in messages {
             match self.classify(message, self.sink.only()) {
                 ReaderItem::Answer(answer) => return answer,
-                ReaderItem::Notification(notification) => self.notification(notification),
+                ReaderItem::Notification(notification) => self.notification(notification, None),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
             }
-            response.turn().spend(EACH).await;
+            response.turn().spend(PASSED_ON).await;
         }
         Err(BackendError::BadReply("it answers another request".into()))
     }
@@ -292,35 +296,47 @@ impl<'a> ResponseReader<'a> {
             }
         };
         for message in messages {
+            let mut work = EACH;
             match self.classify(message, only) {
                 ReaderItem::Answer(answer) => return Some(answer),
-                ReaderItem::Notification(notification) => match cancelled_request(&notification) {
-                    Some(id) => server_requests.cancel(&id),
-                    None => self.notification(notification),
-                },
+                ReaderItem::Notification(notification) => {
+                    self.notification(notification, Some(server_requests));
+                    work = PASSED_ON;
+                }
                 ReaderItem::Request(request) => {
                     server_requests.add(self.handler, self.responder, request)
                 }
                 ReaderItem::Nothing => {}
             }
-            turn.spend(EACH).await;
+            turn.spend(work).await;
         }
         None
     }
 
-    /// Passes on a notification. A larger one would keep the loop for longer than a turn, and nobody
-    /// has asked for it.
-    fn notification(&self, notification: Notification) {
+    /// Passes on a notification, or takes it as a cancellation. A larger one would keep the loop for
+    /// longer than a turn, and nobody has asked for it.
+    fn notification(
+        &self,
+        notification: Notification,
+        server_requests: Option<&mut ServerRequests<'_>>,
+    ) {
         let params = notification.params.as_ref();
         let length = params.map_or(0, |params| params.as_bytes().len());
-        if length <= MAX_NOTIFICATION {
-            return self.handler.notification(notification);
+        let most = match notification.method.as_str() {
+            "notifications/cancelled" => MAX_CANCELLATION,
+            _ => MAX_NOTIFICATION,
+        };
+        if length <= most {
+            return match (server_requests, cancelled_request(&notification)) {
+                (Some(server_requests), Some(id)) => server_requests.cancel(&id),
+                _ => self.handler.notification(notification),
+            };
         }
         tracing::warn!(
             backend = self.endpoint.backend(),
             method = self.endpoint.snippet(notification.method.as_bytes()),
             length,
-            "a notification is dropped: it is larger than {MAX_NOTIFICATION} bytes"
+            "a notification is dropped: it is larger than {most} bytes"
         );
     }
 

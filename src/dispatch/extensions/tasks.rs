@@ -4,6 +4,7 @@
 //! Owns these methods, and the task ids and URIs in notifications outside of calls. It must not know what such
 //! an id looks like: [`crate::protocol::task`] defines that.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -12,10 +13,11 @@ use tokio::time::Instant;
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
-use crate::client::attribution::{attributed_outcome, with_input_requests};
+use crate::client::attribution::with_input_requests;
 use crate::client::capabilities::tasks_undeclared;
 use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
+use crate::dispatch::backend_call::attributed;
 use crate::dispatch::exchange::Exchange;
 use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
@@ -182,16 +184,27 @@ async fn tasks_of(
     tasks
 }
 
+/// States of tasks up to this size are mapped on the loop, in bytes.
+const SMALL_STATE: usize = 16 * 1024;
+
+/// A notification for [`large_notice_for_client`]: what is left to do is too much for the loop.
+#[derive(Debug)]
+pub(crate) struct LargeNotice {
+    notification: Notification,
+    /// It has the task id and the input requests of clients already.
+    is_named: bool,
+}
+
 /// A notification that a backend sends outside of calls, with its tasks under the ids that clients
 /// use.
 ///
 /// # Errors
-/// The notification for [`large_notice_for_client`], where the rest is no work for the loop.
+/// [`LargeNotice`], where the rest is no work for the loop.
 pub(crate) fn notice_for_client(
     notification: Notification,
     backend: &HttpBackend,
     snapshot: &Snapshot,
-) -> Result<Notification, Notification> {
+) -> Result<Notification, LargeNotice> {
     let name = backend.name();
     let Notification { method, params } = notification;
     let with = |method, params| Notification { method, params };
@@ -208,8 +221,21 @@ pub(crate) fn notice_for_client(
         Some(Era::Modern) => task::STATE.to_owned(),
         _ => method,
     };
-    let params = params.map(|params| with_input_requests(task::for_client(&params, name), name));
-    state_for_client(with(method, params), backend, snapshot)
+    let notification = with(method, params);
+    let params = notification.params.as_ref();
+    if params.is_some_and(|params| params.as_bytes().len() > SMALL_STATE) {
+        return Err(LargeNotice {
+            notification,
+            is_named: false,
+        });
+    }
+    let params = params.map(|params| named_state(params, name));
+    state_for_client(with(notification.method, params), backend, snapshot)
+}
+
+/// The state of a task, with its id and its input requests as clients know them.
+fn named_state(state: &RawJson, backend: &str) -> RawJson {
+    with_input_requests(task::for_client(state, backend), backend)
 }
 
 /// The same for the state of a task, which has the id and the input requests of clients already.
@@ -220,7 +246,7 @@ pub(crate) fn state_for_client(
     notification: Notification,
     backend: &HttpBackend,
     snapshot: &Snapshot,
-) -> Result<Notification, Notification> {
+) -> Result<Notification, LargeNotice> {
     let Notification { method, params } = notification;
     let mapped = match params {
         Some(params) if snapshot.reads_more() && params.get("result").is_some() => Err(params),
@@ -233,20 +259,29 @@ pub(crate) fn state_for_client(
     };
     match mapped {
         Ok(mapped) => Ok(with(mapped)),
-        Err(large) => Err(with(large)),
+        Err(large) => Err(LargeNotice {
+            notification: with(large),
+            is_named: true,
+        }),
     }
 }
 
-/// The rest of it: the URIs that clients use, and the result of a tool within its limit.
+/// Does what is left: the ids and the URIs that clients use, and the result of a tool within its limit.
 pub(crate) async fn large_notice_for_client(
-    notification: Notification,
+    large: LargeNotice,
     backend: &Arc<HttpBackend>,
     snapshot: &Arc<Snapshot>,
 ) -> Notification {
-    let Notification { method, params } = notification;
-    let Some(params) = params else {
+    let Notification { method, params } = large.notification;
+    let Some(mut params) = params else {
         return Notification { method, params };
     };
+    if !large.is_named {
+        let (state, name) = (params.clone(), backend.name().to_owned());
+        let naming = backend.off_loop(move || named_state(&state, &name));
+        let named = naming.await.unwrap_or_else(|panic| resume_unwind(panic));
+        params = backend.charged(&params, named);
+    }
     let params = snapshot.with_client_uris(backend, params).await;
     let state = complete(params.clone());
     let params = match within_limit(state, &params, "tasks/get", snapshot)
@@ -294,7 +329,7 @@ async fn send(
     };
     let mut answer = request.send(method, params, target, replay).await?;
     if method == "tasks/get" || matches!(answer.outcome, Outcome::Error(_)) {
-        answer.outcome = attributed_outcome(answer.outcome, request.backend.name());
+        answer.outcome = attributed(request.backend, answer.outcome).await;
     }
     Ok(answer)
 }

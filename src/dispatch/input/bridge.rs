@@ -61,7 +61,7 @@ pub(in crate::dispatch) fn resumed<'a>(
 /// The input requests of a modern backend are passed on to a modern client as they are.
 async fn within_era(call: &BackendCall, exchange: &Exchange) -> Result<Answer, RpcError> {
     let answer = call.send(&call.params, exchange).await?;
-    fit(call, answer, &exchange.client)
+    fit(call, answer, &exchange.client).await
 }
 
 /// From a modern client to a backend that is, or may be, of the legacy era.
@@ -135,7 +135,13 @@ async fn follow(
 ) -> Result<Answer, RpcError> {
     loop {
         if let Some(ended) = handle.detached.next_event().await {
-            return finished(&handle.detached, ended, &exchange.client, declined);
+            let (call, client) = (&handle.detached.call, &exchange.client);
+            let is_modern = ended.as_ref().is_ok_and(|answer| answer.era == Era::Modern);
+            let answer = finished(&handle.detached, ended, client, declined)?;
+            return match is_modern {
+                true => fit(call, answer, client).await,
+                false => Ok(answer),
+            };
         }
         let fingerprint = RequestFingerprint::of(method, params);
         let tally = handle.detached.call.tally();
@@ -225,7 +231,7 @@ fn finished(
             call.expect_round();
             Ok(input_required(result, call.tally()))
         }
-        None => fit(call, answer, client),
+        None => Ok(answer),
     }
 }
 
@@ -238,12 +244,16 @@ fn has_failed(outcome: &Outcome) -> bool {
 }
 
 /// A modern backend may ask only for what the request declared (F-M-12).
-fn fit(call: &BackendCall, answer: Answer, client: &ClientProfile) -> Result<Answer, RpcError> {
+async fn fit(
+    call: &BackendCall,
+    answer: Answer,
+    client: &ClientProfile,
+) -> Result<Answer, RpcError> {
     let result = match &answer.outcome {
         Outcome::Result(result) if answer.result_type == ResultType::InputRequired => result,
         _ => return Ok(answer),
     };
-    let needed = Needed::read(result).map_err(|why| call.unusable(why))?;
+    let needed = Needed::of(call, result).await?;
     let missing: Vec<MissingCapability> = needed
         .input_requests
         .iter()

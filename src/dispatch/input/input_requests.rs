@@ -1,12 +1,13 @@
 //! Reading and writing `input_required` results (MCP 2026-07-28, basic/patterns/mrtr).
 //!
-//! Owns the form of input requests and input responses. Pure; it must not know which side sends them.
+//! Owns the form of input requests and input responses. It must not know which side sends them.
 
 use bytes::Bytes;
 
 use crate::client::attribution::is_server_request;
-use crate::protocol::RawJson;
+use crate::dispatch::backend_call::BackendCall;
 use crate::protocol::raw::quoted;
+use crate::protocol::{RawJson, RpcError};
 
 /// The most rounds of input within one call, whatever the era.
 pub(super) const MAX_ROUNDS: u32 = 16;
@@ -29,6 +30,17 @@ pub(super) struct Needed {
 }
 
 impl Needed {
+    /// Reads the result of a call, which may be of any size.
+    ///
+    /// # Errors
+    /// That the result can't be used, for the client.
+    pub(super) async fn of(call: &BackendCall, result: &RawJson) -> Result<Self, RpcError> {
+        let (result, bytes) = (result.clone(), result.as_bytes().len());
+        let read = call.backend.sized(bytes, move || Self::read(&result));
+        // A large future.
+        Box::pin(read).await.map_err(|why| call.unusable(why))
+    }
+
     /// Reads the result.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub(super) async fn run_rounds(
             let why = format!("it has asked for input {MAX_ROUNDS} times, and asks again");
             return Err(call.unusable(why));
         }
-        let needed = Needed::read(result).map_err(|why| call.unusable(why))?;
+        let needed = Needed::of(call, result).await?;
         if needed.input_requests.is_empty() {
             wait(call, waits).await?;
             waits += 1;

@@ -34,6 +34,12 @@ fn ids_are_equal_by_value_not_by_spelling() {
     let id = |text: &'static str| Id::from_raw(RawJson::trusted(text)).unwrap();
     assert_ne!(id("1"), id("\"1\""));
     assert_eq!(id("\"a/b\""), id("\"\\u0061\\/b\""));
+    let long = |first: &str| {
+        let text = format!("\"{first}{}\"", "b".repeat(1024));
+        Id::from_raw(RawJson::trusted(text)).unwrap()
+    };
+    assert_eq!(long("\\u0061"), long("\\u0061"));
+    assert_ne!(long("a"), long("\\u0061"));
 }
 
 #[test]
