@@ -85,7 +85,8 @@ fn not_found(env: &Environment) -> String {
     places.push(env.working_file());
     let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
     format!(
-        "no configuration: there is no {}; write one, with the three lines `[[backends]]`, \
+        "no configuration: there is no {}; `sentinel-gateway install CLIENT --import` or \
+         `sentinel-gateway init` makes one. Or write one with the three lines `[[backends]]`, \
          `name = \"sqlite\"` and `url = \"http://127.0.0.1:3002/mcp\"`, or start with \
          --backend sqlite=http://127.0.0.1:3002/mcp",
         places.join(" and no ")
