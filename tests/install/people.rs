@@ -141,7 +141,8 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     let mut terminal = PseudoTerminal::start(&mut home.command(&["init"]), 120, OnTerminal::All);
     let url = fake.url();
     for (question, answer) in [
-        ("URL of an MCP server", &*url),
+        ("URL of an MCP server", ""),
+        ("type a URL, such as https://example.com/mcp", &*url),
         ("Name (empty: server)", "notes"),
         ("Token, if it wants one", "hidden-token"),
         ("URL of another one", ""),

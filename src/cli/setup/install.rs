@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
         if self.import.is_empty() {
             if config.config.is_none() {
                 failed(
-                    "there is no server to take over, and no config yet: `sentinel-gateway init` writes one",
+                    "there is no server to take over, and no config yet: `sentinel-gateway init` writes one; it asks for the URL of a server",
                 );
                 return Err(FAILED);
             }
