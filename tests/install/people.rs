@@ -77,6 +77,22 @@ fn an_entry_that_is_gone_is_told_and_put_back() {
 }
 
 #[test]
+fn the_command_that_comes_next_can_be_typed_with_a_config_and_without() {
+    let home = Home::empty();
+    let server = "{ \"mcpServers\": { \"notes\": { \"url\": \"http://127.0.0.1:9/mcp\" } } }";
+    home.write(".cursor/mcp.json", server);
+    let shown = home.does(&["install"]);
+    let next = "next: sentinel-gateway install cursor --import --dry-run\n";
+    assert!(shown.contains(next), "{shown}");
+    home.does(&["install", "cursor", "--import", "--dry-run"]);
+    home.does(&["install", "cursor", "--import", "--yes"]);
+    let shown = home.does(&["install"]);
+    let next = "next: sentinel-gateway install cursor --dry-run\n";
+    assert!(shown.contains(next), "{shown}");
+    home.does(&["install", "cursor", "--dry-run"]);
+}
+
+#[test]
 fn a_first_config_is_written_from_arguments_and_tried() {
     let fake = FakeBackend::start().tool("note");
     let home = Home::empty();

@@ -69,7 +69,7 @@ pub(in crate::cli) async fn init(overrides: &Overrides, args: &Init) -> u8 {
     }
     let code = try_backends(&path).await;
     print("\n");
-    overview::show(&machine, &args.writing());
+    overview::show(&machine, overrides, &args.writing());
     code
 }
 

@@ -27,7 +27,7 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
         Err(code) => return code,
     };
     if clients.is_empty() {
-        return overview::show(&machine, &args.writing);
+        return overview::show(&machine, overrides, &args.writing);
     }
     let job = match Job::of(machine, &clients, overrides, args) {
         Ok(job) => job,
