@@ -171,9 +171,9 @@ impl ServerMessageHandler for Exchange {
 }
 
 impl Exchange {
-    /// Whether a notification of the backend is passed on. `list_changed` and cancellations are the
-    /// gateway's own affair. A modern client gets log messages only where its request asked for them
-    /// (F-M-08).
+    /// Whether a notification of the backend is passed on. `list_changed` and cancellations are
+    /// handled by the gateway itself. A modern client gets log messages only where its request asked
+    /// for them (F-M-08).
     fn forwards(&self, method: &str, params: Option<&RawJson>) -> bool {
         match method {
             "notifications/message" if self.client.era == Era::Modern => {
