@@ -118,7 +118,7 @@ impl RunningTally {
         }
     }
 
-    /// The same, whose reports are added up there.
+    /// This tally, whose reports are added up in `sums`.
     pub(crate) fn summed(self, sums: Option<Arc<CallSums>>) -> Self {
         Self { sums, ..self }
     }

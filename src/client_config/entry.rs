@@ -35,10 +35,10 @@ pub(crate) struct Launch {
 pub(crate) enum Shape {
     /// `command`, `args`, `env`.
     Plain,
-    /// The same with `type: "stdio"` and `alwaysLoad`, without which its tool search may hide all
-    /// tools in the first turn.
+    /// `command`, `args`, `env`, with `type: "stdio"` and `alwaysLoad`, without which its tool
+    /// search may hide all tools in the first turn.
     ClaudeCode,
-    /// The same with `type: "stdio"`.
+    /// `command`, `args`, `env`, with `type: "stdio"`.
     VsCode,
     /// `type: "local"` with `tools`, and `deferTools: "never"` against the same in its tool search.
     Copilot,

@@ -11,7 +11,7 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// What it says.
     pub(crate) value: serde_json::Value,
-    /// The same, its members in the order of the file.
+    /// What it says, its members in the order of the file.
     pub(crate) node: Node,
     /// Its text in the file, without the name where the format is JSON. May hold secrets.
     pub(crate) raw: String,

@@ -221,7 +221,8 @@ impl Report {
         }
     }
 
-    /// The same, told after all others: a problem of the file may be its cause.
+    /// A flag doesn't fit what the files have. Told after all other problems: one of the file may
+    /// be its cause.
     pub(super) fn misfit_last(&mut self, flag: &'static str, what: impl Into<String>) {
         match self.leaves_out_flags {
             true => self.misfit(flag, what),

@@ -84,7 +84,7 @@ impl RpcError {
         }
     }
 
-    /// The same, marked as the gateway's own.
+    /// This error, marked as the gateway's own.
     pub(crate) fn with_data(self, data: GatewayData) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Gateway(data))),
@@ -115,7 +115,7 @@ impl RpcError {
         self.failure().filter(|_| awaits).map(|(_, tally)| tally)
     }
 
-    /// The same, with the `data` that the specification requires.
+    /// This error, with the `data` that the specification requires.
     pub(crate) fn specified(self, data: serde_json::Value) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Specified(data))),
@@ -123,7 +123,7 @@ impl RpcError {
         }
     }
 
-    /// The same as the `result` of a `tools/call`: text with `isError`, for clients that hide
+    /// This error as the `result` of a `tools/call`: text with `isError`, for clients that hide
     /// JSON-RPC errors from the model.
     pub(crate) fn as_tool_result(&self) -> RawJson {
         RawJson::of(&serde_json::json!({
@@ -156,7 +156,7 @@ pub(crate) struct GatewayData {
 }
 
 impl GatewayData {
-    /// The same, where a person has to sign in.
+    /// This data, for an error after which a person has to sign in.
     pub(crate) fn with_sign_in(self, command: &str, scopes: &[String]) -> Self {
         Self {
             command: Some(command.to_owned()),
@@ -165,7 +165,7 @@ impl GatewayData {
         }
     }
 
-    /// The same, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
+    /// This data, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
     pub(crate) fn about(self, uri: &str) -> Self {
         Self {
             uri: Some(uri.to_owned()),
@@ -173,7 +173,7 @@ impl GatewayData {
         }
     }
 
-    /// The same, of a call that may be made again after this time.
+    /// This data, of a call that may be made again after this time.
     pub(crate) fn with_retry_after(self, wait: Option<Duration>) -> Self {
         // Rounded up: a call a moment too early is refused again.
         let millis = wait.map(|wait| wait.as_nanos().div_ceil(1_000_000));

@@ -77,8 +77,8 @@ pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
     related(&text.with_members(&set, &[]), &name)
 }
 
-/// The same for a message in which only `_meta` can name a task. A message without one costs a
-/// single search.
+/// A message in which only `_meta` can name a task, with the task id as clients see it. A message
+/// without one costs a single search.
 pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
     text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
 }

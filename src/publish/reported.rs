@@ -34,7 +34,7 @@ impl Reported {
         is_new
     }
 
-    /// The same for the takeover of a name.
+    /// Whether this takeover of a name is to be logged now. Counts it as logged.
     pub(super) fn report_takeover_once(&mut self, takeover: &Takeover) -> bool {
         self.takeovers.len() < MAX_NAMED && self.takeovers.insert(takeover.clone())
     }

@@ -93,7 +93,7 @@ impl Activated {
         names_of(&self.tools.lock())
     }
 
-    /// The same for a list that the client has asked for.
+    /// The exposed names, oldest first, for a list that the client has asked for. Counts this list.
     pub(crate) fn listed(&self) -> Vec<Arc<str>> {
         // Counted together with what is in it.
         let tools = self.tools.lock();

@@ -142,8 +142,8 @@ impl Facts {
         }
     }
 
-    /// The same without who is signed in, which is in files. How long it takes depends on the config and on
-    /// what backends list, so another thread does it.
+    /// The document without who is signed in, which is in files. How long it takes depends on the
+    /// config and on what backends list, so another thread does it.
     pub(super) async fn numbers(&self) -> GatewayStatus {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let config = Arc::clone(&snapshot.config);

@@ -28,7 +28,7 @@ const PATH: &str = "/callback";
 #[derive(Debug)]
 pub(super) struct Listener {
     v4: TcpListener,
-    /// The same port of IPv6, where a name can mean both.
+    /// Listens on the same port of IPv6, where a name can mean both.
     v6: Option<TcpListener>,
     port: u16,
     /// That of the redirect URI.

@@ -22,7 +22,7 @@ pub enum Grant<'a> {
     Code {
         /// Of the answer.
         code: &'a str,
-        /// The same as in the request.
+        /// The redirect URI of the authorization request.
         redirect_uri: &'a str,
         /// Ours.
         verifier: &'a str,
@@ -196,7 +196,7 @@ pub struct DeviceAnswer {
     pub user_code: String,
     /// Where the person enters it.
     pub verification_uri: Url,
-    /// The same with the code in it.
+    /// The verification URI with the person's code in it.
     pub complete_uri: Option<Url>,
     /// How long it holds.
     pub expires_in: Duration,

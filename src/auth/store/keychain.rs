@@ -96,7 +96,7 @@ impl Tool {
         }
     }
 
-    /// The same that make it print the key.
+    /// The arguments that make the tool print a key, and what the tool reads.
     fn look_up(self, note: &str) -> (Vec<String>, String) {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {

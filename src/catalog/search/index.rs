@@ -147,8 +147,8 @@ impl Index {
         hits
     }
 
-    /// The same, with at most `limit_each` of one group while other groups have results: those of the
-    /// group that are over come last. `group` is that of a document.
+    /// The documents that fit best, with at most `limit_each` of one group while other groups have
+    /// results: those of the group that are over come last. `group` is that of a document.
     pub fn search_spread<G: PartialEq>(
         &self,
         query: &str,

@@ -212,7 +212,8 @@ pub(crate) fn notice_for_client(
     state_for_client(with(method, params), backend, snapshot)
 }
 
-/// The same for the state of a task, which has the id and the input requests of clients already.
+/// A notification of the state of a task, which has the id and the input requests of clients
+/// already, in the client's terms.
 ///
 /// # Errors
 /// Those of [`notice_for_client`].

@@ -46,13 +46,13 @@ const MAX_TEXT: usize = 2_048;
 pub(super) struct Ending {
     /// `ok`, `tool_error`, `error`, `input_required` or `cancelled`.
     pub(super) outcome: &'static str,
-    /// Of the JSON-RPC error.
+    /// The code of the JSON-RPC error.
     pub(super) code: Option<i64>,
-    /// Of an error of the gateway's own.
+    /// The class of an error of the gateway's own.
     pub(super) class: Option<Class>,
-    /// Where it is known better than from its calls.
+    /// Whether it ran, where it is known better than from its calls.
     pub(super) executed: Option<Executed>,
-    /// The same.
+    /// How many attempts were made, where it is known better than from its calls.
     pub(super) attempts: Option<u32>,
 }
 

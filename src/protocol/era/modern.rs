@@ -270,8 +270,8 @@ pub(crate) fn is_next_round(params: &RawJson) -> bool {
     has("inputResponses") || has("requestState")
 }
 
-/// The same client, which can have the tasks of the extension: on its behalf the gateway asks a modern
-/// server about tasks of such clients (X-MM-05).
+/// This client as one that can have the tasks of the extension: on its behalf the gateway asks a
+/// modern server about tasks of such clients (X-MM-05).
 pub(crate) fn with_tasks(client: &ClientProfile) -> ClientProfile {
     let capabilities = match client.era {
         Era::Legacy => capabilities_of_legacy(&client.capabilities),

@@ -94,7 +94,7 @@ fn arg(name: &str, values: &[Value]) -> String {
     }
 }
 
-/// The same in words; `None` where only the default of `max_in_flight` holds.
+/// The limits in words; `None` where only the default of `max_in_flight` holds.
 pub(super) fn note(limits: &Limits) -> Option<String> {
     let rate = |per_minute: Option<u32>, burst: Option<u32>| {
         let (per_minute, burst) = per_minute.zip(burst)?;

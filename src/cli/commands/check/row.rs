@@ -57,7 +57,7 @@ pub(super) struct Row {
     limits: Option<Limits>,
     /// Rules of the config that match no tool.
     unmatched_rules: Vec<UnmatchedRule>,
-    /// The same, and what else there is to know, in words.
+    /// What there is to know of it in words, the rules that match no tool included.
     pub(super) notes: Vec<String>,
 }
 

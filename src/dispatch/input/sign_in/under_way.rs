@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a sign-in goes on that no person has agreed to. Shorter than `login` waits for another.
 const UNANSWERED: Duration = Duration::from_secs(120);
-/// The same where no call waits for it any more: time for the next call.
+/// How long a sign-in goes on that no call waits for any more: time for the next call.
 const UNATTENDED: Duration = Duration::from_secs(10);
 
 /// The last sign-in of each backend.
