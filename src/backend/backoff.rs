@@ -79,12 +79,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// At the start of this series.
+    /// A backoff at the start of this series.
     pub const fn new(series: Series) -> Self {
         Self::after(series, 0)
     }
 
-    /// In this series after so many waits.
+    /// A backoff in this series after so many waits.
     pub const fn after(series: Series, waits: u32) -> Self {
         Self { series, waits }
     }

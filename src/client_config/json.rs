@@ -261,7 +261,7 @@ fn node_of(value: &Value<'_>) -> Node {
     }
 }
 
-/// As a value. Of members with the same name the last one counts.
+/// A value as serde_json has it. Of members with the same name the last one counts.
 fn value_of(value: &Value<'_>) -> serde_json::Value {
     use serde_json::Value as Json;
     match value {

@@ -29,7 +29,7 @@ pub(crate) enum Content<'a> {
 }
 
 impl Content<'_> {
-    /// As a value of JSON.
+    /// The content as a value of JSON.
     pub(super) fn json(&self, layout: &Layout) -> String {
         match self {
             Self::Node(node) => node.json(layout),

@@ -30,7 +30,7 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// That of the error.
+    /// The class of the error.
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Calls | Self::Bytes => Class::Overloaded,

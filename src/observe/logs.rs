@@ -110,7 +110,7 @@ struct Outputs {
     json: bool,
 }
 
-/// Of one line.
+/// The outputs that one line goes to.
 struct LineOutputs {
     stderr: Option<NonBlockingStderr>,
     file: bool,

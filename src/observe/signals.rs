@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 #[derive(Debug)]
 pub struct Shutdown {
     requests: mpsc::UnboundedReceiver<()>,
-    /// Until they are taken.
+    /// The requests to load the config again, until they are taken.
     hangups: Hangups,
 }
 

@@ -68,7 +68,7 @@ pub struct RpcError {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ErrorData {
-    /// On every error that the gateway makes about a backend.
+    /// The `data` of every error that the gateway makes about a backend.
     Gateway(GatewayData),
     /// The object that the specification requires for this code.
     Specified(serde_json::Value),
@@ -183,7 +183,7 @@ impl GatewayData {
         }
     }
 
-    /// About a request with this tally.
+    /// The data of an error about a request with this tally.
     pub(crate) fn new(backend: Option<&str>, class: Class, tally: Tally) -> Self {
         Self {
             source: "gateway",
@@ -247,11 +247,11 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executed {
-    /// It did not.
+    /// The tool did not run.
     No,
     /// It may have.
     Unknown,
-    /// It did.
+    /// The tool did run.
     Yes,
 }
 

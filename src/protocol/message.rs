@@ -114,7 +114,7 @@ pub enum Inbound {
 /// A request. `params` are kept byte for byte.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As received.
+    /// The id as received.
     pub id: Id,
     /// E.g. `tools/call`.
     pub method: String,

@@ -21,7 +21,7 @@ pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// The notification of a task's state of 2025-11-25, which tells of every task.
 pub(crate) const STATUS: &str = "notifications/tasks/status";
-/// That of the extension, for those who have subscribed to the task.
+/// The notification of the extension, for those who have subscribed to the task.
 pub(crate) const STATE: &str = "notifications/tasks";
 
 /// The id of the task that a notification of its state is about; `None` for any other notification.

@@ -15,7 +15,7 @@ const MAX_NAMED: usize = 1_000;
 /// What was logged so far.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
-    /// By the name of their backend.
+    /// The items that were logged, by the name of their backend.
     items: HashMap<Arc<str>, HashSet<(Kind, String)>>,
     takeovers: HashSet<Takeover>,
 }

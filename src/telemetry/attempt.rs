@@ -45,7 +45,7 @@ pub(crate) struct AttemptTrace {
 pub(crate) struct AttemptEnd<'a> {
     /// The code of the JSON-RPC error.
     pub(crate) code: Option<i64>,
-    /// As in [`Ended`](super::Ended).
+    /// The failure, as in [`Ended`](super::Ended).
     pub(crate) failure: Option<&'a str>,
 }
 

@@ -46,9 +46,9 @@ pub(super) async fn key(folder: &Path) -> Result<Secret, String> {
 /// What speaks to a keychain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tool {
-    /// Of libsecret: GNOME Keyring, KWallet, KeePassXC.
+    /// `secret-tool` of libsecret: GNOME Keyring, KWallet, KeePassXC.
     Libsecret,
-    /// Of macOS.
+    /// `security` of macOS.
     Security,
     /// Protects data for the user; the note holds the key so protected.
     PowerShell,

@@ -18,7 +18,7 @@ pub(in crate::backend) struct Queues {
     tools: Vec<ToolQueue>,
 }
 
-/// That of the tools of a glob.
+/// The queue of the tools of a glob.
 #[derive(Debug)]
 struct ToolQueue {
     glob: Glob,

@@ -14,7 +14,7 @@ pub(in crate::config) struct FoundFile {
     /// Whether the user chose this file. A file found in the working folder is not trusted: clients
     /// start the gateway in whatever project is open.
     pub(in crate::config) trusted: bool,
-    /// To be logged at start.
+    /// The warnings that are logged at the start.
     pub(in crate::config) warnings: Vec<String>,
 }
 

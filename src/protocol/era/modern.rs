@@ -160,7 +160,7 @@ pub(crate) fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] 
 /// Which members are added to a result; members that it has are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResultStamp {
-    /// None: it is not complete, and has its `resultType`.
+    /// No stamp: it is not complete, and has its `resultType`.
     Itself,
     /// `resultType`, which every complete result must have.
     Complete,

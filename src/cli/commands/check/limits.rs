@@ -31,7 +31,7 @@ struct ToolLimit {
     args: BTreeMap<String, Vec<Value>>,
 }
 
-/// Those of this config.
+/// The limits that this config sets.
 pub(super) fn limits(config: &BackendConfig) -> Limits {
     let rules = &config.tools;
     let rated = rules.rate.iter().map(|(glob, _)| glob);

@@ -165,7 +165,7 @@ pub(super) fn expected_rows(config: &Config) -> Table {
 }
 
 impl Row {
-    /// With what the catalog of all backends lists.
+    /// The row with what the catalog of all backends lists.
     pub(super) fn of(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Self {
         let mut row = Self::listed(surveyed, &survey.built.catalog);
         row.failed_lists = (surveyed.failed_lists())
@@ -220,7 +220,7 @@ impl Row {
         row
     }
 
-    /// With what it alone lists, before all backends are known.
+    /// The row with what it alone lists, before all backends are known.
     pub(super) fn of_alone(config: &Config, surveyed: &SurveyedBackend) -> Self {
         let sources = [surveyed.source()];
         let built = Catalog::build(&config.gateway, &sources, &Names::default());

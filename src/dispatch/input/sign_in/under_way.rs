@@ -24,7 +24,7 @@ use crate::tasks;
 
 /// How long a modern client may take to come back with the person's answer before another call asks, too.
 const TURN: Duration = Duration::from_secs(30);
-/// After a sign-in that has failed, before the next one is tried.
+/// The pause after a sign-in that has failed, before the next one is tried.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a sign-in goes on that no person has agreed to. Shorter than `login` waits for another.
