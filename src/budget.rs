@@ -97,7 +97,7 @@ impl Budget {
         }
     }
 
-    /// The same bytes, charged until the last part of them is dropped.
+    /// Charges the bytes until the last part of them is dropped.
     ///
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
@@ -105,7 +105,7 @@ impl Budget {
         self.charge_times(1, bytes)
     }
 
-    /// The same, charged twice: once for the copy that is sent on.
+    /// Charges the bytes twice: once for the copy that is sent on.
     ///
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
@@ -122,7 +122,7 @@ impl Budget {
         Ok(charge.attach_to(bytes))
     }
 
-    /// The same bytes, charged even past the limit.
+    /// Charges the bytes even past the limit.
     pub(crate) fn charge_unchecked(&self, bytes: Bytes) -> Bytes {
         let mut charge = self.charge();
         charge.set(counted(bytes.len()));

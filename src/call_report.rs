@@ -64,13 +64,13 @@ pub(crate) struct CallSums(Mutex<Sum>);
 /// The sum of some reports.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sum {
-    /// All requests.
+    /// How many requests were sent.
     pub(crate) attempts: u32,
     /// Whether any of them may have run it; `None` where no call was made.
     pub(crate) executed: Option<Executed>,
-    /// As in [`CallReport::bytes_sent`].
+    /// The sum of [`CallReport::bytes_sent`].
     pub(crate) bytes_sent: u64,
-    /// As in [`CallReport::bytes_received`].
+    /// The sum of [`CallReport::bytes_received`].
     pub(crate) bytes_received: u64,
     /// Time in the queue of `max_in_flight`, over all calls.
     pub(crate) queued: Duration,
@@ -109,7 +109,7 @@ pub(crate) struct RunningTally {
 }
 
 impl RunningTally {
-    /// After what was sent before.
+    /// A tally that begins with what was sent before.
     pub(crate) fn after(before: Tally) -> Self {
         Self {
             attempts: AtomicU32::new(before.attempts),
@@ -118,7 +118,7 @@ impl RunningTally {
         }
     }
 
-    /// The same, whose reports are added up there.
+    /// This tally, whose reports are added up in `sums`.
     pub(crate) fn summed(self, sums: Option<Arc<CallSums>>) -> Self {
         Self { sums, ..self }
     }
@@ -167,7 +167,7 @@ pub struct CallTrace {
     bytes_received: AtomicU64,
 }
 
-/// In a [`CallTrace`]: it has not happened.
+/// A moment of a [`CallTrace`] that has not come.
 const NEVER: u64 = u64::MAX;
 
 impl CallTrace {

@@ -77,7 +77,8 @@ impl Catalog {
         Self::build_with(gateway, sources, names, Pages::Shown)
     }
 
-    /// The same, with the pages of user interfaces that tools name shown or not.
+    /// Merges the sources, as [`build`](Self::build) does, with the pages of user interfaces that
+    /// tools name shown or not.
     pub(crate) fn build_with(
         gateway: &GatewayConfig,
         sources: &[Source<'_>],
@@ -147,7 +148,8 @@ impl Catalog {
         &self.section(kind).list(era).array
     }
 
-    /// The same as the result of a list request: an object with the array as its member.
+    /// All definitions of a kind as the result of a list request: an object with the array of
+    /// [`list`](Self::list) as its member.
     pub(crate) fn list_result(&self, kind: Kind, era: Era) -> &Bytes {
         &self.section(kind).list(era).result
     }

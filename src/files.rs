@@ -97,7 +97,7 @@ pub(crate) fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     read_whole(&File::open(path)?, max_bytes)
 }
 
-/// The same of a regular file. Never waits for another process.
+/// Reads at most `max_bytes` bytes of a regular file. Never waits for another process.
 ///
 /// # Errors
 /// As [`read_up_to`], and if it is no regular file.
@@ -152,7 +152,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result
     replace_with(path, readers, |file| file.write_all(bytes))
 }
 
-/// The same with content that `write` writes piece by piece.
+/// Replaces or creates a file atomically and durably, with content that `write` writes piece by
+/// piece.
 ///
 /// # Errors
 /// If it can't be written, or the path is not a regular file.

@@ -20,8 +20,9 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// The same among the names of tools or prompts, of which there may be many alike: another spelling
-/// of its words, a name with or without a prefix, or one with an edit in five characters.
+/// The name of a tool or prompt that `name` is probably a misspelling of. Many may be alike, so
+/// only another spelling of its words, a name with or without a prefix, or one with an edit in five
+/// characters counts.
 pub(crate) fn nearest_name<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -19,11 +19,11 @@ use tokio::time::Instant;
 use crate::config::{Config, Origin, Parts, Problems, Stamps};
 use crate::observe::signals::Hangups;
 
-/// From one look to the next.
+/// The time between two looks at the files.
 const TICK: Duration = Duration::from_millis(500);
-/// How long a file must stay the same.
+/// How long a file must stay the same before it is loaded.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long that is waited for of the user's file.
+/// The longest wait until the user's file stays the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What was loaded after a change.
@@ -62,7 +62,7 @@ impl ReloadCounts {
         self.refused.load(Relaxed)
     }
 
-    /// Both, each with its name.
+    /// The numbers of both, each with its name.
     pub(crate) fn all(&self) -> [(&'static str, u64); 2] {
         [("applied", self.applied()), ("refused", self.refused())]
     }
@@ -114,9 +114,9 @@ impl Reloads {
 struct Watch {
     origin: Arc<Origin>,
     loaded: mpsc::UnboundedSender<Loaded>,
-    /// Of each part, as of the last load of it.
+    /// The stamps of each part, as of the last load of it.
     seen: Stamps,
-    /// Since when the user's part differs from that.
+    /// Since when the user's part differs from what was loaded last.
     users_differ: Option<Instant>,
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct StateStore {
 /// backend that always changes don't fill memory.
 #[derive(Debug, Default)]
 struct Unwritten {
-    /// By the name of the backend.
+    /// The newest listings, by the names of the backends.
     listings: HashMap<Arc<str>, (Arc<BackendConfig>, Arc<Listing>)>,
     pins: Vec<Pin>,
     /// The names that tools have with these pins.

@@ -41,7 +41,8 @@ def manifest(facts, binary):
             "config": {
                 "type": "file",
                 "title": "Config file",
-                "description": "Your sentinel.toml, which names the MCP servers",
+                "description": "Your sentinel.toml. Three lines are enough: "
+                '[[backends]], name = "notes", url = "https://example.com/mcp"',
                 "required": True,
             }
         },

@@ -32,7 +32,7 @@ impl ExchangeError {
     }
 }
 
-/// For people.
+/// The reason as it is shown to people.
 impl std::fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -118,7 +118,7 @@ pub(crate) fn stored(
     }
 }
 
-/// From now on the token is in no output.
+/// Learns the token as a secret: from now on it is in no output.
 pub(crate) fn learn(backend: &BackendConfig, token: &StoredToken) {
     let scrubber = &backend.scrubber;
     for secret in [Some(&token.access), token.refresh.as_ref()]

@@ -88,7 +88,7 @@ pub(crate) async fn run(command: &[String]) -> Result<Secret, String> {
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) printed: Vec<u8>,
-    /// On stderr, where the program was given an input.
+    /// What it wrote to stderr, where the program was given an input.
     pub(crate) said: Vec<u8>,
 }
 

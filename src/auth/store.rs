@@ -27,7 +27,7 @@ use seal::{KeySource, Sealed, seal};
 
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 1 << 20;
-/// Between two attempts to get a lock.
+/// The pause between two attempts to get a lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The file of one backend, whether or not it exists.
@@ -61,14 +61,14 @@ pub(crate) struct Held {
 }
 
 impl Store {
-    /// For the backend of this name and URL.
+    /// The store for the backend of this name and URL.
     pub(crate) fn of(sign_in: &SignIn, name: &str, url: &Url) -> Self {
         let key = sign_in.sealed_by.as_ref();
         let key = key.map(|by| KeySource::new(by, &sign_in.folder));
         Self::new(sign_in.folder.clone(), name, url, key)
     }
 
-    /// In this folder, sealed by this key if there is one.
+    /// The store in this folder, sealed by this key if there is one.
     pub(super) fn new(folder: PathBuf, name: &str, url: &Url, key: Option<KeySource>) -> Self {
         let place = format!(
             "{}://{}:{}{}",

@@ -48,7 +48,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Wanting {
     /// What the server said, if it has said something.
     pub(crate) challenge: Option<BearerChallenge>,
-    /// Of the token; 0 where there is none.
+    /// The generation of the token; 0 where there is none.
     pub(crate) generation: u64,
     /// How often a person has signed in.
     pub(crate) sign_ins: u64,

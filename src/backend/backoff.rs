@@ -37,13 +37,14 @@ impl Series {
     pub const CALL: Self = Self::of_millis(100, 30_000);
     /// Between attempts to connect a backend that is down. They count in no retry budget.
     pub const RECONNECT: Self = Self::of_millis(1_000, 60_000);
-    /// The same where calls wait for the connection.
+    /// Between attempts to connect a backend that is down, where calls wait for the connection.
     pub const ON_DEMAND: Self = Self::of_millis(100, 1_000);
     /// Between openings of a stream that ends again and again, whatever `retry` the server sends.
     pub const STREAM: Self = Self::of_millis(100, 1_000);
     /// Between fetches of lists that change again and again.
     pub const LISTS: Self = Self::of_millis(100, 2_000);
-    /// The same where fetches find no change: at most ten in a minute, the first ones included.
+    /// Between fetches of lists that find no change: at most ten in a minute, the first ones
+    /// included.
     pub const UNCHANGED_LISTS: Self = Self::of_millis(400, 12_000);
     /// Between runs of a command that fails to print its secret.
     pub const COMMAND: Self = Self::of_millis(10_000, 300_000);
@@ -78,12 +79,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// At the start of this series.
+    /// A backoff at the start of this series.
     pub const fn new(series: Series) -> Self {
         Self::after(series, 0)
     }
 
-    /// In this series after so many waits.
+    /// A backoff in this series after so many waits.
     pub const fn after(series: Series, waits: u32) -> Self {
         Self { series, waits }
     }

@@ -112,7 +112,7 @@ pub enum BackendError {
         challenge: Option<Challenge>,
         /// The credentials have been renewed since the request was sent.
         renewed: bool,
-        /// In a session, and the body speaks of a lost one.
+        /// The request was in a session, and the body speaks of a lost one.
         session_lost: bool,
         /// What a person can do by signing in.
         sign_in: Option<Arc<Advice>>,

@@ -186,7 +186,7 @@ pub fn wait_for_retry_after(asked: Duration, left_of_deadline: Duration) -> Opti
 /// the clock is read only after a failure.
 #[derive(Debug)]
 pub struct RetryBudget {
-    /// In fifths of a token.
+    /// The tokens it holds, in fifths of one.
     fifths: AtomicU64,
     started: Instant,
     /// Ticks since `started` whose share has been paid in.

@@ -19,9 +19,9 @@ const MAX_NAME: usize = 64;
 /// What the definitions of tools cost a model, in tokens, about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// Of all tools.
+    /// The tokens of all tools.
     pub(crate) all: usize,
-    /// Of what a client gets that searches.
+    /// The tokens of what a client gets that searches.
     pub(crate) searching: usize,
 }
 

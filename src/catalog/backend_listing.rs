@@ -240,8 +240,8 @@ impl Section {
 }
 
 impl Candidate {
-    /// The same with what the config says of a tool; items of other kinds stay. With a budget, its
-    /// schema is made portable.
+    /// The candidate with what the config says of a tool; items of other kinds stay. With a budget,
+    /// its schema is made portable.
     ///
     /// # Errors
     /// Why the tool can't be listed so.

@@ -57,7 +57,7 @@ struct Assignment {
 }
 
 impl Names {
-    /// With the names that the config's lock has for tools.
+    /// A table with the names that the config's lock has for tools.
     pub fn recorded(config: &Config) -> Self {
         Self {
             tables: Default::default(),

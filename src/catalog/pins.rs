@@ -97,8 +97,8 @@ impl Pins {
         }
     }
 
-    /// The same, but passes on each change when it is found: a change holds two definitions, and a
-    /// backend may change all of its tools.
+    /// Compares like [`compare`](Self::compare), and passes on each change when it is found: a
+    /// change holds two definitions, and a backend may change all of its tools.
     pub(crate) fn compare_each(
         &mut self,
         config: &BackendConfig,

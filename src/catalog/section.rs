@@ -94,7 +94,7 @@ pub(super) struct Section {
 /// A candidate with its source.
 pub(super) struct Found<'a> {
     pub(super) source: &'a Source<'a>,
-    /// Of the source.
+    /// The place of the source among those of this build.
     pub(super) place: usize,
     candidate: &'a Candidate,
 }

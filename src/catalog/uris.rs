@@ -107,7 +107,7 @@ struct Aliases {
 #[derive(Debug)]
 struct ListedTemplate {
     backend: BackendId,
-    /// As clients see it; `None` matches nothing.
+    /// The template as clients see it; `None` matches nothing.
     exposed: Option<Template>,
     /// How it is changed, if it is.
     form: Option<Form>,

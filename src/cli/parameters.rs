@@ -38,12 +38,12 @@ pub(super) struct Parameter {
     pub(super) types: Types,
     pub(super) required: bool,
     pub(super) description: Option<String>,
-    /// As JSON.
+    /// The default value as JSON.
     pub(super) default: Option<String>,
 }
 
 impl Parameters {
-    /// Those of a tool, by its `inputSchema`.
+    /// The parameters of a tool, by its `inputSchema`.
     pub(super) fn of_tool(definition: &RawJson) -> Self {
         let schema = definition.get("inputSchema");
         let schema = schema.and_then(|schema| schema.read::<Value>().ok());
@@ -65,7 +65,7 @@ impl Parameters {
         parameters
     }
 
-    /// Those of a prompt: its values are strings.
+    /// The parameters of a prompt: its values are strings.
     pub(super) fn of_prompt(definition: &RawJson) -> Self {
         let arguments = definition.get("arguments");
         let arguments: Vec<Map<String, Value>> = arguments

@@ -77,7 +77,8 @@ impl BackendSurvey {
         Self::connect_all_as(ClientProfile::ourselves(), config, timeout, changed).await
     }
 
-    /// The same as this client.
+    /// Connects all backends as this client, in all else as [`connect_all`](Self::connect_all)
+    /// does.
     pub(super) async fn connect_all_as(
         client: ClientProfile,
         config: Config,

@@ -48,7 +48,7 @@ const FORM: MissingCapability = MissingCapability {
     path: &["elicitation", "form"],
     code: INVALID_PARAMS,
 };
-/// Also needed by the error -32042.
+/// Elicitation by URL, which the error -32042 needs too.
 pub(crate) const URL: MissingCapability = MissingCapability {
     what: "elicitation by URL",
     path: &["elicitation", "url"],

@@ -28,7 +28,7 @@ pub(crate) struct UnsolicitedRequest {
 pub(crate) struct PreInitQueue {
     requests: Vec<UnsolicitedRequest>,
     notices: Vec<(BackendId, Notification)>,
-    /// Of the params of the notices.
+    /// The bytes of the params of the notices.
     bytes: usize,
 }
 

@@ -17,15 +17,15 @@ pub(crate) enum Format {
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// As it is typed.
+    /// The name as it is typed.
     pub(crate) id: &'static str,
-    /// As its maker writes it.
+    /// The name as its maker writes it.
     pub(crate) name: &'static str,
-    /// Of its file.
+    /// The format of its file.
     pub(crate) format: Format,
     /// The key of its servers.
     pub(crate) key: &'static str,
-    /// Of an entry.
+    /// The shape of an entry.
     pub(crate) shape: Shape,
     /// Its file in a project, from the project's folder; `None` where it has none.
     pub(crate) project: Option<&'static str>,

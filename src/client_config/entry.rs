@@ -35,10 +35,10 @@ pub(crate) struct Launch {
 pub(crate) enum Shape {
     /// `command`, `args`, `env`.
     Plain,
-    /// The same with `type: "stdio"` and `alwaysLoad`, without which its tool search may hide all
-    /// tools in the first turn.
+    /// `command`, `args`, `env`, with `type: "stdio"` and `alwaysLoad`, without which its tool
+    /// search may hide all tools in the first turn.
     ClaudeCode,
-    /// The same with `type: "stdio"`.
+    /// `command`, `args`, `env`, with `type: "stdio"`.
     VsCode,
     /// `type: "local"` with `tools`, and `deferTools: "never"` against the same in its tool search.
     Copilot,
@@ -129,9 +129,9 @@ fn text(text: &str) -> Node {
 /// How JSON is laid out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Before each line.
+    /// What stands before each line.
     pub(crate) indent: String,
-    /// One level.
+    /// The indent of one level.
     pub(crate) unit: String,
     /// `\n` or `\r\n`.
     pub(crate) newline: &'static str,
@@ -187,7 +187,7 @@ impl Node {
         Self::List(old.iter().chain(new).cloned().collect())
     }
 
-    /// As JSON; the first line has no indent. Lists stay on one line.
+    /// The node as JSON; the first line has no indent. Lists stay on one line.
     pub(crate) fn json(&self, layout: &Layout) -> String {
         match self {
             Self::Text(text) => quoted(text),
@@ -223,7 +223,7 @@ impl Node {
         }
     }
 
-    /// As a value of TOML; a map is an inline table.
+    /// The node as a value of TOML; a map is an inline table.
     pub(crate) fn toml(&self) -> String {
         match self {
             Self::Text(text) => ::toml::Value::String(text.clone()).to_string(),

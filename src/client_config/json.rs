@@ -240,7 +240,8 @@ pub(super) fn remove_empty(text: &str, key: &str) -> Result<Vec<Splice>, String>
         .map_or_else(Vec::new, |index| Page::of(text, &root).remove(&root, index)))
 }
 
-/// The same with its members in order. Of members with the same name the last one counts.
+/// A value as a [`Node`], with its members in order. Of members with the same name the last one
+/// counts.
 fn node_of(value: &Value<'_>) -> Node {
     match value {
         Value::StringLit(text) => Node::Text(text.value.clone().into_owned()),
@@ -260,7 +261,7 @@ fn node_of(value: &Value<'_>) -> Node {
     }
 }
 
-/// As a value. Of members with the same name the last one counts.
+/// A value as serde_json has it. Of members with the same name the last one counts.
 fn value_of(value: &Value<'_>) -> serde_json::Value {
     use serde_json::Value as Json;
     match value {

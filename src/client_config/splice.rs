@@ -11,7 +11,7 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// What it says.
     pub(crate) value: serde_json::Value,
-    /// The same, its members in the order of the file.
+    /// What it says, its members in the order of the file.
     pub(crate) node: Node,
     /// Its text in the file, without the name where the format is JSON. May hold secrets.
     pub(crate) raw: String,
@@ -29,7 +29,7 @@ pub(crate) enum Content<'a> {
 }
 
 impl Content<'_> {
-    /// As a value of JSON.
+    /// The content as a value of JSON.
     pub(super) fn json(&self, layout: &Layout) -> String {
         match self {
             Self::Node(node) => node.json(layout),

@@ -122,7 +122,7 @@ impl Environment {
         self.administrators_file.as_ref().map(|file| &*file.path)
     }
 
-    /// The same, and whether it is checked.
+    /// The administrator's file, and whether its owner and permissions are checked.
     pub(super) fn administrators_file(&self) -> Option<&AdministratorsFile> {
         self.administrators_file.as_ref()
     }

@@ -38,7 +38,7 @@ const MAX_PROBLEMS: usize = 100;
 /// each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {
-    /// In the order of the file; flags first.
+    /// The first problems, in the order of the file; those of flags first.
     first: Vec<Problem>,
     /// How many further ones there are.
     more: usize,
@@ -62,7 +62,7 @@ impl Problems {
         self.insert(flag.to_owned(), 0, String::new(), what.into());
     }
 
-    /// These, and then those.
+    /// These problems, and then the others.
     pub(super) fn followed_by(mut self, others: Self) -> Self {
         self.more += others.more;
         self.first.extend(others.first);
@@ -97,7 +97,7 @@ impl Problems {
             .unwrap_or_default()
     }
 
-    /// At most `limit` of them, one line each, and how many more there are.
+    /// The beginning: at most `limit` problems, one line each, and how many more there are.
     pub(crate) fn beginning(&self, limit: usize) -> String {
         let mut lines: Vec<String> = self.iter().take(limit).map(Problem::to_string).collect();
         let more = self.first.len().saturating_sub(limit) + self.more;
@@ -188,7 +188,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// For the problems of this file.
+    /// A report for the problems of this file.
     pub(super) fn of(file: String, text: String) -> Self {
         let lines = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
         Self {
@@ -221,7 +221,8 @@ impl Report {
         }
     }
 
-    /// The same, told after all others: a problem of the file may be its cause.
+    /// A flag doesn't fit what the files have. Told after all other problems: one of the file may
+    /// be its cause.
     pub(super) fn misfit_last(&mut self, flag: &'static str, what: impl Into<String>) {
         match self.leaves_out_flags {
             true => self.misfit(flag, what),

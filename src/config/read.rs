@@ -30,8 +30,8 @@ use file::{File, Located, schema};
 
 /// Most bytes of a config file that the user chose.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
-/// The same of one that was merely found in the working folder: reading TOML takes many times its
-/// size.
+/// Most bytes of a config file that was merely found in the working folder: reading TOML takes many
+/// times its size.
 const MAX_FOUND_BYTES: u64 = 1 << 20;
 
 /// Reads the text of a config file at the start: of one that the user chose also from a pipe.

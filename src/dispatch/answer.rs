@@ -30,7 +30,7 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// That of the error.
+    /// The class of the error.
     pub(crate) fn class(self) -> Class {
         match self {
             Self::Calls | Self::Bytes => Class::Overloaded,
@@ -127,8 +127,8 @@ pub(super) fn to_client_error(
     }
 }
 
-/// The same as [`for_client`], on one line, for an answer of any size: a large one of this backend is
-/// edited on a thread of its own, and a copy is charged to it.
+/// A backend's result as [`for_client`] makes it, on one line, for an answer of any size: a large
+/// one of this backend is edited on a thread of its own, and a copy is charged to it.
 pub(super) async fn sized_for_client(
     answer: Answer,
     backend: &HttpBackend,

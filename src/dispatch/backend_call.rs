@@ -122,8 +122,8 @@ impl BackendCall {
         })
     }
 
-    /// The same after what was sent `before` for the same request of the client. Its reports are added
-    /// up for the record of that request, if there is one.
+    /// This call after what was sent `before` for the same request of the client. Its reports are
+    /// added up for the record of that request, if there is one.
     pub(super) fn after(self, before: Tally, record: Option<&Arc<OpenRecord>>) -> Self {
         Self {
             tally: RunningTally::after(before).summed(record.map(|record| record.sums())),

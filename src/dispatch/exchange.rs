@@ -53,7 +53,7 @@ pub(crate) enum TaskEvent {
     },
     /// The legacy client has subscribed to a resource, or has unsubscribed.
     Subscribed {
-        /// Of the resource.
+        /// The URI of the resource.
         uri: String,
         /// Held until the client unsubscribes; `None` when it does.
         held: Option<Subscription>,
@@ -85,9 +85,9 @@ pub(crate) enum TaskEvent {
         key: Option<RequestKey>,
         /// Names it for [`TaskEvent::CancelServerRequest`].
         request_id: ServerRequestId,
-        /// As the backend wrote it.
+        /// The method as the backend wrote it.
         method: String,
-        /// As the backend wrote them, or with the URIs that clients use.
+        /// The params as the backend wrote them, or with the URIs that clients use.
         params: Option<RawJson>,
         /// The URIs are those that clients use.
         is_mapped: bool,
@@ -126,7 +126,7 @@ pub(crate) struct Exchange {
     pub(crate) key: RequestKey,
     /// Its client.
     pub(crate) client: Arc<ClientProfile>,
-    /// To the loop.
+    /// The channel to the loop.
     pub(crate) events: mpsc::UnboundedSender<TaskEvent>,
     /// What is written down of the request; `None` where nobody reads it.
     pub(crate) record: Option<Arc<OpenRecord>>,
@@ -171,9 +171,9 @@ impl ServerMessageHandler for Exchange {
 }
 
 impl Exchange {
-    /// Whether a notification of the backend is passed on. `list_changed` and cancellations are the
-    /// gateway's own affair. A modern client gets log messages only where its request asked for them
-    /// (F-M-08).
+    /// Whether a notification of the backend is passed on. `list_changed` and cancellations are
+    /// handled by the gateway itself. A modern client gets log messages only where its request asked
+    /// for them (F-M-08).
     fn forwards(&self, method: &str, params: Option<&RawJson>) -> bool {
         match method {
             "notifications/message" if self.client.era == Era::Modern => {
@@ -204,7 +204,7 @@ pub(super) struct ClientRequester {
     pub(super) key: Option<RequestKey>,
     /// The client.
     pub(super) client: Arc<ClientProfile>,
-    /// To the loop.
+    /// The channel to the loop.
     pub(super) events: mpsc::UnboundedSender<TaskEvent>,
 }
 

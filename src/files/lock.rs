@@ -38,14 +38,14 @@ pub(crate) struct Stamp {
 /// What a file was and is, where this process has written it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
-    /// Before.
+    /// The file before it was written.
     pub(crate) before: Option<Stamp>,
-    /// After.
+    /// The file after it was written.
     pub(crate) after: Option<Stamp>,
 }
 
 impl Stamp {
-    /// Of the file at this path now.
+    /// The stamp of the file at this path now.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let found = metadata(path).ok()?;
         #[cfg(unix)]

@@ -20,7 +20,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// On a line of its own, within the byte budget.
+    /// A message on a line of its own, within the byte budget.
     pub(super) const ALONE: Self = Self {
         over_budget: false,
         batch: None,
@@ -61,7 +61,7 @@ impl Batch {
 }
 
 impl Batches {
-    /// None. What they hold is charged to this budget.
+    /// A table without batches. What they hold is charged to this budget.
     pub(super) fn new(budget: Budget) -> Self {
         Self {
             open: HashMap::new(),

@@ -18,11 +18,11 @@ use crate::reload::ReloadCounts;
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(super) config: Arc<Config>,
-    /// In config order.
+    /// The backends in config order.
     pub(super) backends: Vec<Arc<HttpBackend>>,
     launcher: Launcher,
     pub(super) reloads: Arc<ReloadCounts>,
-    /// Since the last reload.
+    /// What clients are told later, gathered since the last reload.
     pub(super) gathered: Option<Gathered>,
 }
 

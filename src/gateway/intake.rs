@@ -18,7 +18,7 @@ use crate::protocol::message::{self, Malformed};
 use crate::protocol::{ClientProfile, Era, Id, Inbound, Notification, Request, RpcError};
 use crate::transport::stdio::{NoticeSource, StdinEvent};
 
-/// The longest wait of the first list that a hasty client gets less of; who sets more wants it.
+/// Up to this, the wait is shortened for clients that list once; a longer configured wait is kept.
 const USUAL_WAIT: Duration = Duration::from_secs(2);
 /// How long the first list of a client waits that goes on without it after a second.
 const HASTY_WAIT: Duration = Duration::from_millis(800);

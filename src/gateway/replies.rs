@@ -1,8 +1,8 @@
 //! In-flight requests in both directions.
 //!
 //! Owns the client's requests in flight, the batches they came in, the open server requests, and the
-//! outbox. Removing a request from the table is the right to answer it: a response whose request is
-//! gone is dropped. It must not know what a method means.
+//! outbox. Only code that has removed a request from the table may answer it, so it is answered at most
+//! once. It must not know what a method means.
 
 use std::sync::Arc;
 

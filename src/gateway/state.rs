@@ -69,7 +69,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// With all of its inputs still to come.
+    /// A loop with all of its inputs still to come.
     pub(crate) fn new(
         lifecycle: Lifecycle,
         (publisher, first): (Publisher, Arc<Snapshot>),
@@ -94,7 +94,7 @@ impl Gateway {
         }
     }
 
-    /// One whose config may be loaded again.
+    /// This loop as one whose config may be loaded again.
     pub(crate) fn with_fleet(self, fleet: Fleet) -> Self {
         Self {
             fleet: Some(fleet),
@@ -102,7 +102,7 @@ impl Gateway {
         }
     }
 
-    /// One that keeps records of calls.
+    /// This loop as one that keeps records of calls.
     pub(crate) fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
     }

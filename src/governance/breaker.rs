@@ -41,7 +41,7 @@ pub(crate) enum Health {
 /// Counts consecutive failures, and refuses calls after too many.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    /// For the log.
+    /// The backend's name, for the log.
     name: String,
     inner: Mutex<Inner>,
 }
@@ -86,7 +86,7 @@ struct Failed {
 }
 
 impl State {
-    /// As at the beginning, and after a success.
+    /// The state at the beginning, and after a success.
     const HEALTHY: Self = Self::Closed {
         failures: 0,
         last: None,

@@ -59,7 +59,7 @@ pub(super) struct Limits {
 pub(crate) struct ClientCall<'a> {
     /// The backend's own name of the tool that it runs, if it runs one.
     pub(crate) tool: Option<&'a str>,
-    /// As the backend gets them.
+    /// The params as the backend gets them.
     pub(crate) params: &'a RawJson,
 }
 

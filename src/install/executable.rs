@@ -1,7 +1,7 @@
 //! The path of the executable that an entry names.
 //!
-//! Clients with a window have another `PATH` than a shell, so it is absolute; and it has to be there
-//! tomorrow, which it is not in a package cache, a build or a temporary folder.
+//! Clients with a window have another `PATH` than a shell, so it is absolute. It also has to stay, which
+//! it doesn't in a package cache, a build or a temporary folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl Executable {
     pub(crate) fn note(&self) -> Option<String> {
         let from = self.copied_from.as_ref()?;
         Some(format!(
-            "{} may be gone tomorrow, so it is copied to {}",
+            "{} is in a temporary, cache or build folder, so it is copied to {}",
             from.display(),
             self.path.display()
         ))

@@ -46,7 +46,7 @@ pub(crate) struct CallStats {
 pub(crate) struct LastError {
     pub(crate) at: SystemTime,
     pub(crate) class: Class,
-    /// In one line, without secrets.
+    /// The error in one line, without secrets.
     pub(crate) text: String,
 }
 

@@ -18,7 +18,7 @@ use crate::files::AppendFile;
 
 /// Most lines that wait.
 pub(super) const CAPACITY: usize = 8192;
-/// From one attempt to the next while the file can't be written.
+/// The time between two attempts while the file can't be written.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Makes a line, which has its line end, on the writer's thread.
@@ -33,9 +33,9 @@ enum Job {
 /// What the file is for, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purpose {
-    /// As in "the audit file".
+    /// What the file is called, such as "the audit file".
     pub(super) file: &'static str,
-    /// As in "records".
+    /// What its lines are called, such as "records".
     pub(super) lines: &'static str,
     /// The line that says how many are missing.
     pub(super) missing: fn(u64) -> Vec<u8>,

@@ -170,7 +170,8 @@ impl Gate {
         }
     }
 
-    /// The same numbers, as text.
+    /// Takes the numbers whose window is over at `now`, all of them if that is `None`, each as
+    /// text.
     fn take(&self, now: Option<Instant>) -> Vec<(Line, String)> {
         let mut taken = Vec::new();
         let mut counts = self.counts.lock();

@@ -75,8 +75,8 @@ fn at(level: LevelFilter) -> Targets {
     targets.with_target(OWN, level)
 }
 
-/// The same without a line for each call: to write one takes longer than anything else that the gateway
-/// does for a call, and nobody has asked for it.
+/// The targets of this level without a line for each call: to write one takes longer than anything
+/// else that the gateway does for a call, and nobody has asked for it.
 fn without_calls(level: LevelFilter) -> Targets {
     let calls = level.min(LevelFilter::WARN);
     at(level).with_target(super::audit::TARGET, calls)
@@ -110,7 +110,7 @@ struct Outputs {
     json: bool,
 }
 
-/// Of one line.
+/// The outputs that one line goes to.
 struct LineOutputs {
     stderr: Option<NonBlockingStderr>,
     file: bool,

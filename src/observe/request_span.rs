@@ -135,7 +135,7 @@ impl RequestSpan {
         line.write_char('}')
     }
 
-    /// The same as a JSON object.
+    /// Writes the span as a JSON object.
     fn write_json(&self, line: &mut dyn Write) -> fmt::Result {
         write!(line, "{{\"id\":{}", self.shown_id())?;
         write!(line, ",\"method\":{}", json_string(&self.method))?;

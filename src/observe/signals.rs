@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 #[derive(Debug)]
 pub struct Shutdown {
     requests: mpsc::UnboundedReceiver<()>,
-    /// Until they are taken.
+    /// The requests to load the config again, until they are taken.
     hangups: Hangups,
 }
 
@@ -39,7 +39,7 @@ impl Shutdown {
         (request, shutdown)
     }
 
-    /// The same with a channel for requests to load the config again, as SIGHUP is one.
+    /// This shutdown with a channel for requests to load the config again, as SIGHUP is one.
     pub fn with_hangups(self) -> (UnboundedSender<()>, Self) {
         let (hangup, hangups) = mpsc::unbounded_channel();
         let hangups = Hangups(Some(hangups));
@@ -54,8 +54,9 @@ impl Shutdown {
         shutdown
     }
 
-    /// The same, for a gateway whose client has started it: also requested when the client is gone
-    /// though stdin stays open (Unix).
+    /// A shutdown for a gateway whose client has started it: requested as
+    /// [`on_signals`](Self::on_signals) says, and when the client is gone though stdin stays open
+    /// (Unix).
     pub(crate) fn on_signals_and_orphaning() -> Self {
         let (request, mut shutdown) = Self::manual();
         #[cfg(unix)]

@@ -87,7 +87,7 @@ pub struct RpcError {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum ErrorData {
-    /// On every error that the gateway makes about a backend.
+    /// The `data` of every error that the gateway makes about a backend.
     Gateway(GatewayData),
     /// The object that the specification requires for this code.
     Specified(serde_json::Value),
@@ -103,7 +103,7 @@ impl RpcError {
         }
     }
 
-    /// The same, marked as the gateway's own.
+    /// This error, marked as the gateway's own.
     pub(crate) fn with_data(self, data: GatewayData) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Gateway(data))),
@@ -134,7 +134,7 @@ impl RpcError {
         self.failure().filter(|_| awaits).map(|(_, tally)| tally)
     }
 
-    /// The same, with the `data` that the specification requires.
+    /// This error, with the `data` that the specification requires.
     pub(crate) fn specified(self, data: serde_json::Value) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Specified(data))),
@@ -142,7 +142,7 @@ impl RpcError {
         }
     }
 
-    /// The same as the `result` of a `tools/call`: text with `isError`, for clients that hide
+    /// This error as the `result` of a `tools/call`: text with `isError`, for clients that hide
     /// JSON-RPC errors from the model.
     pub(crate) fn as_tool_result(&self) -> RawJson {
         RawJson::of(&serde_json::json!({
@@ -175,7 +175,7 @@ pub(crate) struct GatewayData {
 }
 
 impl GatewayData {
-    /// The same, where a person has to sign in.
+    /// This data, for an error after which a person has to sign in.
     pub(crate) fn with_sign_in(self, command: &str, scopes: &[String]) -> Self {
         Self {
             command: Some(command.to_owned()),
@@ -184,7 +184,7 @@ impl GatewayData {
         }
     }
 
-    /// The same, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
+    /// This data, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
     pub(crate) fn about(self, uri: &str) -> Self {
         Self {
             uri: Some(uri.to_owned()),
@@ -192,7 +192,7 @@ impl GatewayData {
         }
     }
 
-    /// The same, of a call that may be made again after this time.
+    /// This data, of a call that may be made again after this time.
     pub(crate) fn with_retry_after(self, wait: Option<Duration>) -> Self {
         // Rounded up: a call a moment too early is refused again.
         let millis = wait.map(|wait| wait.as_nanos().div_ceil(1_000_000));
@@ -202,7 +202,7 @@ impl GatewayData {
         }
     }
 
-    /// About a request with this tally.
+    /// The data of an error about a request with this tally.
     pub(crate) fn new(backend: Option<&str>, class: Class, tally: Tally) -> Self {
         Self {
             source: "gateway",
@@ -266,11 +266,11 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executed {
-    /// It did not.
+    /// The tool did not run.
     No,
     /// It may have.
     Unknown,
-    /// It did.
+    /// The tool did run.
     Yes,
 }
 

@@ -112,12 +112,12 @@ impl Kinds {
         self.0[kind as usize] = true;
     }
 
-    /// Those of both.
+    /// The kinds of both.
     pub(crate) fn or(self, other: Self) -> Self {
         Self::that(|kind| self.has(kind) || other.has(kind))
     }
 
-    /// Those that are not in `other`.
+    /// The kinds that are not in `other`.
     pub(crate) fn without(self, other: Self) -> Self {
         Self::that(|kind| self.has(kind) && !other.has(kind))
     }

@@ -122,7 +122,7 @@ pub enum Inbound {
 /// A request. `params` are kept byte for byte.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As received.
+    /// The id as received.
     pub id: Id,
     /// E.g. `tools/call`.
     pub method: String,
@@ -165,7 +165,7 @@ impl Outcome {
         text
     }
 
-    /// The same, with line ends between tokens as spaces.
+    /// The outcome, with line ends between tokens as spaces.
     pub(crate) fn on_one_line(self) -> Self {
         let one_line = |text: RawJson| {
             if memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
@@ -289,7 +289,8 @@ pub enum Written {
     Parts([Bytes; 3]),
 }
 
-/// The same as [`response`], without a copy of the outcome where it is on one line already.
+/// The text of a response, as [`response`] makes it, without a copy of the outcome where it is on
+/// one line already.
 pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
     let carried = outcome.text();
     if memchr2(b'\n', b'\r', carried.as_bytes()).is_some() {

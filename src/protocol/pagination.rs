@@ -32,7 +32,7 @@ pub(crate) enum NextPage {
 }
 
 impl Pages {
-    /// Before the first page; at most `max_pages` are read.
+    /// The pages before the first one is read; at most `max_pages` are read.
     pub(crate) fn new(max_pages: usize) -> Self {
         Self {
             left: max_pages,

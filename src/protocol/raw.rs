@@ -88,7 +88,7 @@ impl RawJson {
         self.0
     }
 
-    /// The same text in the buffer that `own` makes of its bytes.
+    /// This text in the buffer that `own` makes of its bytes.
     pub(crate) fn in_buffer(self, own: impl FnOnce(Bytes) -> Bytes) -> Self {
         let text = own(self.0);
         debug_assert!(!text.is_empty());

@@ -21,7 +21,7 @@ pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// The notification of a task's state of 2025-11-25, which tells of every task.
 pub(crate) const STATUS: &str = "notifications/tasks/status";
-/// That of the extension, for those who have subscribed to the task.
+/// The notification of the extension, for those who have subscribed to the task.
 pub(crate) const STATE: &str = "notifications/tasks";
 
 /// The id of the task that a notification of its state is about; `None` for any other notification.
@@ -77,8 +77,8 @@ pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
     related(&text.with_members(&set, &[]), &name)
 }
 
-/// The same for a message in which only `_meta` can name a task. A message without one costs a
-/// single search.
+/// A message in which only `_meta` can name a task, with the task id as clients see it. A message
+/// without one costs a single search.
 pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
     text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
 }

@@ -41,7 +41,7 @@ pub(super) struct Builder {
     said: HashMap<BackendId, Said>,
     pin_check: PinCheck,
     state: StateStore,
-    /// Of earlier runs.
+    /// The listings of earlier runs.
     cached: CachedListings,
     /// The last of each backend.
     listings: HashMap<BackendId, BackendListing>,
@@ -81,9 +81,9 @@ pub(super) struct Order {
 pub(super) struct Reconfigured {
     pub(super) config: Arc<Config>,
     pub(super) backends: Backends,
-    /// Those whose listing is read again.
+    /// The backends whose listing is read again.
     pub(super) reread: HashSet<BackendId>,
-    /// Those that take the place of others.
+    /// The backends that take the place of others.
     pub(super) successors: HashMap<BackendId, BackendId>,
 }
 

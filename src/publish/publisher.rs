@@ -65,7 +65,7 @@ enum PublisherEvent {
 #[derive(Debug, Clone, Copy)]
 struct Came {
     all: Kinds,
-    /// Those that are not known to lack anything.
+    /// The kinds that are not known to lack anything.
     whole: Kinds,
 }
 

@@ -15,7 +15,7 @@ const MAX_NAMED: usize = 1_000;
 /// What was logged so far.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
-    /// By the name of their backend.
+    /// The items that were logged, by the name of their backend.
     items: HashMap<Arc<str>, HashSet<(Kind, String)>>,
     takeovers: HashSet<Takeover>,
 }
@@ -34,7 +34,7 @@ impl Reported {
         is_new
     }
 
-    /// The same for the takeover of a name.
+    /// Whether this takeover of a name is to be logged now. Counts it as logged.
     pub(super) fn report_takeover_once(&mut self, takeover: &Takeover) -> bool {
         self.takeovers.len() < MAX_NAMED && self.takeovers.insert(takeover.clone())
     }

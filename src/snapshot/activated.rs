@@ -27,7 +27,7 @@ pub(crate) struct Activated {
 
 #[derive(Debug)]
 struct Tool {
-    /// As clients see it.
+    /// The name as clients see it.
     name: Arc<str>,
     /// How many lists the client had asked for before this was in them.
     before: u64,
@@ -35,7 +35,7 @@ struct Tool {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Lists {
-    /// How many the client has asked for.
+    /// How many lists the client has asked for.
     count: u64,
     /// It did not ask for another one in time after a change, nor after one since.
     is_late: bool,
@@ -93,7 +93,7 @@ impl Activated {
         names_of(&self.tools.lock())
     }
 
-    /// The same for a list that the client has asked for.
+    /// The exposed names, oldest first, for a list that the client has asked for. Counts this list.
     pub(crate) fn listed(&self) -> Vec<Arc<str>> {
         // Counted together with what is in it.
         let tools = self.tools.lock();

@@ -28,9 +28,9 @@ const MAX_TASK_ID: usize = 256;
 #[derive(Debug)]
 pub(crate) struct KeptResults {
     budget: Budget,
-    /// With their handles, the least recently read first.
+    /// The results with their handles, the least recently read first.
     results: Mutex<VecDeque<(String, Arc<KeptResult>)>>,
-    /// By task id as clients know it, oldest first.
+    /// The limit of each task, by its id as clients know it, oldest first.
     task_limits: Mutex<VecDeque<(String, Option<usize>)>>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct NamedUris(Mutex<Tables>);
 
 #[derive(Debug, Default)]
 struct Tables {
-    /// By what clients see: the backend, and its own URI.
+    /// The backend and its own URI, by what clients see.
     by_exposed: HashMap<Arc<str>, (BackendId, Arc<str>)>,
     backends: HashMap<BackendId, Named>,
 }
@@ -35,7 +35,7 @@ struct Named {
     /// Its own URIs, oldest first.
     order: VecDeque<Arc<str>>,
     bytes: usize,
-    /// Those of its own URIs that clients see under an alias.
+    /// The own URIs that clients see under an alias.
     aliased: BTreeSet<Arc<str>>,
 }
 

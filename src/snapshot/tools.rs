@@ -50,7 +50,7 @@ pub(crate) struct Tools {
 
 #[derive(Debug)]
 struct Summary {
-    /// Of all definitions, about.
+    /// The tokens of all definitions, about.
     tokens: usize,
     /// Places of the tools that are listed in any mode.
     always: Vec<usize>,

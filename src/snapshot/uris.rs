@@ -48,7 +48,8 @@ impl Snapshot {
         backend.charged(&source, mapped)
     }
 
-    /// The same, where it takes so little that the loop may do it.
+    /// A result, or the params of a request to a client, with the URIs that clients use, where
+    /// mapping them takes so little that the loop may do it.
     ///
     /// # Errors
     /// The text as it is, where it takes more.
@@ -67,7 +68,8 @@ impl Snapshot {
         }
     }
 
-    /// The same for skills, or a result with skills or the files of a directory.
+    /// Skills, or results with skills or the files of a directory, with the URIs that clients use
+    /// for this backend's resources.
     pub(crate) async fn with_client_skill_uris<T>(
         self: &Arc<Self>,
         backend: &Arc<HttpBackend>,

@@ -15,7 +15,7 @@ use crate::protocol::Contact;
 /// few requests more.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// By the name of the backend.
+/// Contacts by the name of the backend.
 type ByName = Arc<HashMap<Arc<str>, Contact>>;
 
 /// What is remembered, for those who ask. Clones share it.

@@ -61,7 +61,7 @@ pub(crate) struct Accepted<'a> {
     pub(crate) pins: Vec<Pin>,
     /// The names that all tools have now.
     pub(crate) names: &'a [NamedTool],
-    /// Those of them that another backend's tool had before.
+    /// The names that another backend's tool had before.
     pub(crate) taken: Vec<Arc<str>>,
 }
 

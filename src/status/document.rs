@@ -102,14 +102,14 @@ pub(crate) struct BackendStatus {
     pub(crate) max_in_flight: usize,
     /// Calls that are over, without those that the client cancelled.
     pub(crate) calls: u64,
-    /// Those of them that the backend has not answered.
+    /// The calls that the backend has not answered.
     pub(crate) errors: u64,
     /// Calls that limits have refused.
     pub(crate) rate_limited: u64,
     /// How long sessions lasted; not part of the JSON.
     #[serde(skip)]
     pub(crate) sessions: DurationTotals,
-    /// How long they took; not part of the JSON.
+    /// How long calls took; not part of the JSON.
     #[serde(skip)]
     pub(crate) durations: DurationTotals,
     pub(crate) calls_per_minute: f64,
@@ -136,7 +136,7 @@ pub(crate) struct SignInStatus {
 pub(crate) struct ErrorStatus {
     /// In seconds of Unix time.
     pub(crate) at: u64,
-    /// As in the `data` of the error that the client got.
+    /// The class in the `data` of the error that the client got.
     pub(crate) class: String,
     pub(crate) message: String,
 }

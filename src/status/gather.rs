@@ -51,14 +51,14 @@ pub(crate) struct Facts {
 /// What is counted over the whole run, whatever becomes of backends.
 #[derive(Debug, Clone)]
 pub(crate) struct Counts {
-    /// Of the audit file.
+    /// The counts of the audit file.
     pub(crate) records: Arc<LineCounts>,
     pub(crate) sessions: SessionBook,
     pub(crate) reloads: Arc<ReloadCounts>,
 }
 
 impl Facts {
-    /// Of a gateway that starts now.
+    /// The facts of a gateway that starts now.
     pub(crate) fn new(
         snapshots: Snapshots,
         client: watch::Receiver<Option<Arc<ClientProfile>>>,
@@ -142,8 +142,8 @@ impl Facts {
         }
     }
 
-    /// The same without who is signed in, which is in files. How long it takes depends on the config and on
-    /// what backends list, so another thread does it.
+    /// The document without who is signed in, which is in files. How long it takes depends on the
+    /// config and on what backends list, so another thread does it.
     pub(super) async fn numbers(&self) -> GatewayStatus {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let config = Arc::clone(&snapshot.config);
@@ -312,7 +312,7 @@ fn milliseconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64() * 1e3)
 }
 
-/// To two digits after the point.
+/// A number with two digits after the point.
 fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

@@ -83,7 +83,7 @@ impl Collector for Gateway {
     }
 }
 
-/// Of the audit file, and of reloads.
+/// Writes the numbers of the audit file, and of reloads.
 fn records(encoder: &mut DescriptorEncoder<'_>, status: &GatewayStatus) -> fmt::Result {
     let records = [
         (

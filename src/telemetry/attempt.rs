@@ -45,7 +45,7 @@ pub(crate) struct AttemptTrace {
 pub(crate) struct AttemptEnd<'a> {
     /// The code of the JSON-RPC error.
     pub(crate) code: Option<i64>,
-    /// As in [`Ended`](super::Ended).
+    /// The failure, as in [`Ended`](super::Ended).
     pub(crate) failure: Option<&'a str>,
 }
 
@@ -104,7 +104,7 @@ impl AttemptTrace {
         (!self.carried.is_empty()).then(|| context::with_carried(params, &self.carried))
     }
 
-    /// The same as headers, which many servers read alone.
+    /// The trace context of this attempt as headers, which many servers read alone.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         self.carried.iter().filter_map(|(name, value)| {
             let value = HeaderValue::from_str(value).ok()?;

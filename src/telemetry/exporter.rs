@@ -37,7 +37,7 @@ use crate::transport::http::cause;
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
-    /// Of every request. Their values are secrets.
+    /// The headers of every request. Their values are secrets.
     pub(crate) headers: HeaderMap,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Levels {
     pub(crate) backends: Vec<BackendLevels>,
 }
 
-/// Those of one backend.
+/// The numbers of one backend.
 #[derive(Debug)]
 pub(crate) struct BackendLevels {
     pub(crate) name: String,

@@ -65,7 +65,7 @@ impl Glob {
         Ok(Self(Arc::new(Parsed { written, forms })))
     }
 
-    /// As written.
+    /// The glob as written.
     pub fn written(&self) -> &str {
         &self.0.written
     }
@@ -167,7 +167,7 @@ fn is_match(form: &[Token], name: &str) -> bool {
 /// The forms that the glob has so far, by the braces that are open.
 struct Parser {
     open: Vec<Alternatives>,
-    /// Of the innermost alternative.
+    /// The forms of the innermost alternative.
     forms: Vec<Form>,
     tokens: usize,
 }

@@ -63,7 +63,7 @@ pub(super) fn is_removed(text: &[char], at: usize) -> bool {
     is_hidden(text[at]) && !is_needed(text, at)
 }
 
-/// The same as version 1 of the lock has it.
+/// Whether version 1 of the lock removes the character at `at` from a definition.
 pub(super) fn was_removed_in_version_1(text: &[char], at: usize) -> bool {
     matches!(text[at],
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}'

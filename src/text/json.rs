@@ -118,7 +118,7 @@ fn clean_string(
     (!secrets.is_empty()).then_some(Unclean::SecretKey)
 }
 
-/// The same where some characters are escaped or are not ASCII.
+/// Cleans the inside of a string in which some characters are escaped or are not ASCII.
 fn clean_escaped(
     splice: &mut Splice<'_>,
     inside: Range<usize>,

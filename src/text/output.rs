@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::scrub::Scrubber;
 use crate::sync::Mutex;
 
-/// Of all backends that this process has been configured with.
+/// The scrubbers of all backends that this process has been configured with.
 static SCRUBBERS: Mutex<Vec<Scrubber>> = Mutex::new(Vec::new());
 
 /// From now on also the secrets of these backends are removed, and no longer those of backends that

@@ -95,7 +95,8 @@ impl Scrubber {
         }
     }
 
-    /// The same of bytes. Where one was found, what is no UTF-8 is replaced, too.
+    /// Bytes without the secrets that reach everywhere. Where one was found, what is no UTF-8 is
+    /// replaced, too.
     pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
         match self.message(&String::from_utf8_lossy(&bytes)) {
             Cow::Owned(text) => text.into_bytes(),

@@ -20,7 +20,8 @@ const MIN_SECRET: usize = 3;
 const MIN_LONG: usize = 8;
 /// Of any secret, runs of letters and digits of at least this length are looked for in messages.
 const MIN_RUN: usize = 8;
-/// The same for definitions, in which a shorter run may be a word.
+/// Of any secret, runs of letters and digits of at least this length are looked for in definitions,
+/// in which a shorter run may be a word.
 const MIN_RUN_EVERYWHERE: usize = 16;
 /// Layers of escapes that are undone.
 const MAX_LAYERS: usize = 3;
@@ -99,7 +100,8 @@ impl Finder {
         merged(places)
     }
 
-    /// The same in a text whose first layer is undone already.
+    /// The places of a text whose first layer is undone already, as [`places`](Self::places) has
+    /// them.
     pub(super) fn places_in(&self, view: View, reach: Reach) -> Vec<Range<usize>> {
         let mut places = Vec::new();
         self.places_in_layers(Some(view), reach, &mut places);

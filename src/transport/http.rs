@@ -98,7 +98,7 @@ impl Pool {
 /// The contents of the certificate files.
 #[derive(Default)]
 struct Certificates {
-    /// Of `ca_file`.
+    /// The certificates of `ca_file`.
     roots: Vec<CertificateDer<'static>>,
     identity: Option<Identity>,
     /// The client certificate and its key, as PEM.

@@ -77,6 +77,22 @@ fn an_entry_that_is_gone_is_told_and_put_back() {
 }
 
 #[test]
+fn the_command_that_comes_next_can_be_typed_with_a_config_and_without() {
+    let home = Home::empty();
+    let server = "{ \"mcpServers\": { \"notes\": { \"url\": \"http://127.0.0.1:9/mcp\" } } }";
+    home.write(".cursor/mcp.json", server);
+    let shown = home.does(&["install"]);
+    let next = "next: sentinel-gateway install cursor --import --dry-run\n";
+    assert!(shown.contains(next), "{shown}");
+    home.does(&["install", "cursor", "--import", "--dry-run"]);
+    home.does(&["install", "cursor", "--import", "--yes"]);
+    let shown = home.does(&["install"]);
+    let next = "next: sentinel-gateway install cursor --dry-run\n";
+    assert!(shown.contains(next), "{shown}");
+    home.does(&["install", "cursor", "--dry-run"]);
+}
+
+#[test]
 fn a_first_config_is_written_from_arguments_and_tried() {
     let fake = FakeBackend::start().tool("note");
     let home = Home::empty();
@@ -141,7 +157,8 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     let mut terminal = PseudoTerminal::start(&mut home.command(&["init"]), 120, OnTerminal::All);
     let url = fake.url();
     for (question, answer) in [
-        ("URL of an MCP server", &*url),
+        ("URL of an MCP server", ""),
+        ("type a URL, such as https://example.com/mcp", &*url),
         ("Name (empty: server)", "notes"),
         ("Token, if it wants one", "hidden-token"),
         ("URL of another one", ""),

@@ -110,11 +110,21 @@ fn pin_reports_a_backend_that_is_down_and_accepts_the_others() {
     let ended = fixture.binary(&["pin"], "");
     assert_eq!(ended.code, 1);
     assert!(ended.err.contains("down is down: "), "{}", ended.err);
-    assert!(
-        ended.out.contains("accepted: 1 new, 1 changed"),
-        "{}",
-        ended.out
-    );
+    for part in [
+        "nothing was compared for down: it is down\n",
+        "accepted: 1 new, 1 changed",
+    ] {
+        assert!(ended.out.contains(part), "{part} in {}", ended.out);
+    }
+
+    let missing = "nothing was compared for down: it is down\n";
+    let again = fixture.binary(&["pin"], "").out;
+    let rest = format!("{missing}nothing to accept of the other backends");
+    assert!(again.contains(&rest), "{again}");
+    let only_down = fixture.binary(&["pin", "down"], "").out;
+    assert_eq!(only_down, missing);
+    let only_up = fixture.binary(&["pin", "fake"], "").out;
+    assert!(only_up.contains("nothing to accept: all"), "{only_up}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) struct ClientChoice<'a> {
     /// Registered where the first is refused.
     pub(super) other_uri: Option<&'a str>,
     pub(super) scopes: &'a [String],
-    /// For the device grant.
+    /// Whether the client is used for the device grant.
     pub(super) device: bool,
 }
 

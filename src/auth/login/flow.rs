@@ -40,7 +40,7 @@ pub(super) struct Flow<'a> {
     pub(super) backend: &'a BackendConfig,
     pub(super) sign_in: &'a SignIn,
     pub(super) http: Http,
-    /// As it will be kept.
+    /// The record as it will be kept.
     pub(super) record: Record,
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
@@ -48,7 +48,7 @@ pub(super) struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// From the challenge to a token in the record.
+    /// Runs the sign-in from the challenge to a token in the record.
     ///
     /// # Errors
     /// Why there is none.

@@ -28,17 +28,17 @@ const PATH: &str = "/callback";
 #[derive(Debug)]
 pub(super) struct Listener {
     v4: TcpListener,
-    /// The same port of IPv6, where a name can mean both.
+    /// Listens on the same port of IPv6, where a name can mean both.
     v6: Option<TcpListener>,
     port: u16,
-    /// That of the redirect URI.
+    /// The path of the redirect URI.
     path: String,
 }
 
 /// What a browser is told.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Page {
-    /// It is done.
+    /// The answer has been received.
     Received,
     /// The server said no, or the answer is of no use.
     Failed,

@@ -17,9 +17,9 @@ use crate::text::Reach;
 pub(super) enum Basis {
     /// Nothing of mcp-remote.
     Here,
-    /// Its registration.
+    /// The registration of mcp-remote.
     Client,
-    /// These tokens, which are still in its file.
+    /// These tokens of mcp-remote, which are still in its file.
     Tokens(Box<KeptTokens>),
 }
 
@@ -37,7 +37,7 @@ impl Basis {
 pub(super) struct Takeover<'a> {
     pub(super) backend: &'a BackendConfig,
     pub(super) sign_in: &'a SignIn,
-    /// As it will be kept.
+    /// The record as it will be kept.
     pub(super) record: &'a mut Record,
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,

@@ -36,7 +36,7 @@ pub(crate) enum Stage {
     Elsewhere,
     /// A person is to open this address.
     Visit {
-        /// Of the authorization server.
+        /// An address of the authorization server.
         url: Url,
         /// What is to be entered there, if something is. It is the server's text.
         code: Option<String>,
@@ -157,7 +157,7 @@ impl Stage {
         }
     }
 
-    /// Of a sign-in whose task is gone.
+    /// The end of a sign-in whose task is gone.
     fn cut_off() -> Self {
         Self::Ended(Err("it was given up".into()))
     }

@@ -9,7 +9,8 @@ use crate::config::{BackendConfig, GrantKind, SignIn};
 /// Longest wait for a process that changes the file.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same where a person has signed in: longer than a renewal by another process takes.
+/// Longest wait for the file where a person has signed in: longer than a renewal by another process
+/// takes.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The lock to change what is kept.

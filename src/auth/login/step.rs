@@ -30,7 +30,7 @@ pub(crate) enum Step<'a> {
 /// How to sign in.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// With a code at another device.
+    /// Whether the person enters a code at another device.
     pub(crate) device: bool,
     /// Scopes to ask for besides the usual ones.
     pub(crate) scopes: Vec<String>,

@@ -29,7 +29,7 @@ pub struct ClientKey {
     audience: String,
 }
 
-/// By the names of RFC 7518, section 3.1, and RFC 8037, section 3.1.
+/// A signature algorithm, named as in RFC 7518, section 3.1, and RFC 8037, section 3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
     EdDsa,

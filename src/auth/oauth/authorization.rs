@@ -114,9 +114,9 @@ impl AuthorizationRequest<'_> {
 /// What the answer must show, recorded before the request.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    /// Ours.
+    /// The `state` that the gateway has sent.
     pub state: Secret,
-    /// Of the validated metadata.
+    /// The issuer that the validated metadata names.
     pub issuer: String,
     /// The server says that its answers name it.
     pub names_issuer: bool,

@@ -14,7 +14,7 @@ pub struct BearerChallenge {
     pub resource_metadata: Option<String>,
     /// The scopes that the request needs.
     pub scope: Option<Vec<String>>,
-    /// As in RFC 6750, section 3.1: `invalid_token`, `insufficient_scope`.
+    /// The `error` of RFC 6750, section 3.1: `invalid_token`, `insufficient_scope`.
     pub error: Option<String>,
 }
 

@@ -32,7 +32,7 @@ pub enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// By the name of RFC 7591; `None` for a method that we don't have.
+    /// The method with this name of RFC 7591; `None` for one that the gateway doesn't have.
     pub fn of_name(name: &str) -> Option<Self> {
         [Self::None, Self::Basic, Self::Post, Self::PrivateKey]
             .into_iter()
@@ -117,7 +117,7 @@ impl Client {
 pub struct Registration<'a> {
     /// Where answers go.
     pub redirect_uri: &'a str,
-    /// Those that will be asked for; empty: none is named.
+    /// The scopes that will be asked for; empty: none is named.
     pub scopes: &'a [String],
     /// Whether the device grant is used, too.
     pub device: bool,

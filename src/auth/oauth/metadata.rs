@@ -107,9 +107,9 @@ pub enum MetadataError {
     /// It names another issuer than the one that was looked for.
     #[error("it names the issuer {named}, expected {expected}")]
     OtherIssuer {
-        /// As a message may quote it.
+        /// The issuer that it names, as a message may quote it.
         named: String,
-        /// As a message may quote it.
+        /// The issuer that was looked for, as a message may quote it.
         expected: String,
     },
     /// Anything else.
@@ -132,11 +132,11 @@ pub struct ServerMetadata {
     pub authorization_endpoint: Option<Url>,
     /// Where tokens are got.
     pub token_endpoint: Url,
-    /// For dynamic registration (RFC 7591).
+    /// The endpoint for dynamic registration (RFC 7591).
     pub registration_endpoint: Option<Url>,
-    /// For `logout` (RFC 7009).
+    /// The endpoint that `logout` revokes tokens at (RFC 7009).
     pub revocation_endpoint: Option<Url>,
-    /// For the device grant (RFC 8628).
+    /// The endpoint of the device grant (RFC 8628).
     pub device_authorization_endpoint: Option<Url>,
     /// Empty where it says nothing of scopes.
     pub scopes_supported: Vec<String>,

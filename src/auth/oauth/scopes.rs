@@ -27,7 +27,7 @@ pub(crate) fn union<'a>(
 pub struct Choice<'a> {
     /// `oauth.scopes`: replaces what the server suggests.
     pub configured: &'a [String],
-    /// Of the challenge.
+    /// The scopes that the challenge names.
     pub challenged: Option<&'a [String]>,
     /// `scopes_supported` of the protected resource metadata.
     pub of_resource: Option<&'a [String]>,

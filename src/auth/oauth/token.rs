@@ -18,20 +18,20 @@ const MAX_TOKEN: usize = 16 << 10;
 /// What a token is asked for with.
 #[derive(Debug, Clone, Copy)]
 pub enum Grant<'a> {
-    /// After a person has signed in.
+    /// The authorization code that a person's sign-in has brought.
     Code {
-        /// Of the answer.
+        /// The code of the authorization response.
         code: &'a str,
-        /// The same as in the request.
+        /// The redirect URI of the authorization request.
         redirect_uri: &'a str,
-        /// Ours.
+        /// The PKCE verifier of the authorization request.
         verifier: &'a str,
     },
-    /// With the refresh token of an earlier answer.
+    /// The refresh token of an earlier answer.
     Refresh(&'a str),
-    /// With the code of a device answer.
+    /// The code of a device answer.
     Device(&'a str),
-    /// For the client itself, with these scopes.
+    /// The client's own credentials, with these scopes.
     ClientCredentials(&'a [String]),
 }
 
@@ -190,17 +190,17 @@ pub fn read_token(status: u16, body: &[u8]) -> Result<TokenAnswer, TokenError> {
 /// What a person does at another device (RFC 8628, section 3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceAnswer {
-    /// For us.
+    /// The code that the gateway asks for tokens with.
     pub device_code: Secret,
-    /// For the person.
+    /// The code that the person enters.
     pub user_code: String,
     /// Where the person enters it.
     pub verification_uri: Url,
-    /// The same with the code in it.
+    /// The verification URI with the person's code in it.
     pub complete_uri: Option<Url>,
-    /// How long it holds.
+    /// How long the codes are valid.
     pub expires_in: Duration,
-    /// Between two questions.
+    /// The pause between two requests for the tokens.
     pub interval: Duration,
 }
 

@@ -46,9 +46,9 @@ pub(super) async fn key(folder: &Path) -> Result<Secret, String> {
 /// What speaks to a keychain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tool {
-    /// Of libsecret: GNOME Keyring, KWallet, KeePassXC.
+    /// `secret-tool` of libsecret: GNOME Keyring, KWallet, KeePassXC.
     Libsecret,
-    /// Of macOS.
+    /// `security` of macOS.
     Security,
     /// Protects data for the user; the note holds the key so protected.
     PowerShell,
@@ -96,7 +96,7 @@ impl Tool {
         }
     }
 
-    /// The same that make it print the key.
+    /// The arguments that make the tool print a key, and what the tool reads.
     fn look_up(self, note: &str) -> (Vec<String>, String) {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {

@@ -17,7 +17,7 @@ pub(crate) enum How {
     Registered,
     /// The URL of a metadata document.
     Document,
-    /// By hand: the ids are in the config, and what is here is a note of it.
+    /// Registered by hand: the ids are in the config, and what is here is a note of it.
     Config,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct StoredClient {
     pub(crate) how: How,
     /// `None` where no browser was needed.
     pub(crate) redirect_uri: Option<String>,
-    /// In seconds of Unix time; `None`: never.
+    /// When the secret expires, in seconds of Unix time; `None`: never.
     pub(crate) secret_expires_at: Option<u64>,
     /// What it was registered for (RFC 7591, section 2); empty: any scope, as far as is known.
     pub(crate) scope: Vec<String>,
@@ -48,9 +48,9 @@ pub(crate) struct StoredToken {
 /// Why a person has to sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reason {
-    /// In seconds of Unix time.
+    /// Since when, in seconds of Unix time.
     pub(crate) since: u64,
-    /// For people.
+    /// The reason, for people.
     pub(crate) why: String,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of a backend that nobody has signed in to.
+    /// The record of a backend that nobody has signed in to.
     pub(super) fn new(url: String) -> Self {
         Self {
             url,

@@ -28,7 +28,7 @@ const VERSION: u64 = 2;
 const LEAST_KEY: usize = 32;
 const SALT: &[u8] = b"sentinel-gateway tokens";
 
-/// After asking in vain, before it is asked for again.
+/// The pause after a key was asked for in vain, before it is asked for again.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How far the time of a file may be behind.
@@ -44,7 +44,7 @@ struct Printed {
     renewed: Option<(Instant, SystemTime)>,
 }
 
-/// By all who need its key.
+/// What has come of asking for a key, shared by all who need it.
 type Shared = Arc<AsyncMutex<Printed>>;
 
 /// The keys of this process by where they are from: a keychain asks its user each time.
@@ -54,7 +54,7 @@ static KEYS: Mutex<Vec<KeySource>> = Mutex::new(Vec::new());
 #[derive(Debug, Clone)]
 pub(in crate::auth) struct KeySource {
     sealed_by: SealedBy,
-    /// Of the files.
+    /// The folder of the sealed files.
     folder: PathBuf,
     printed: Shared,
 }
@@ -150,7 +150,7 @@ fn holds(at: Instant, time: SystemTime, written: Option<SystemTime>) -> bool {
 #[derive(Debug)]
 pub(super) struct Sealed {
     nonce: [u8; NONCE_LEN],
-    /// With its tag.
+    /// The sealed content, with its tag.
     content: Vec<u8>,
 }
 

@@ -15,7 +15,7 @@ use crate::files::Stamp;
 const EARLY: u64 = 60;
 /// A token younger than this that is refused is not renewed: the next would be refused, too.
 const YOUNG: u64 = 30;
-/// Between two attempts to renew, at first and at most.
+/// The pause between two attempts to renew, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -37,7 +37,7 @@ pub struct Advice {
 pub(crate) enum AuthError {
     /// A person has to sign in.
     SignIn(Advice),
-    /// For now. It is tried again by itself.
+    /// There is none for now. It is tried again by itself.
     Unavailable(String),
 }
 

@@ -13,7 +13,7 @@ use crate::protocol::{Id, Kind, Notification, Outcome, RawJson, Request};
 pub(super) struct CallHandler<'a> {
     pub(super) session: &'a Session,
     pub(super) call: &'a Call<'a>,
-    /// Of the attempt; it is also its progress token.
+    /// The id of the attempt, which is also its progress token.
     pub(super) id: &'a Id,
 }
 

@@ -12,7 +12,7 @@ use crate::sync::Mutex;
 pub struct ProgressToken {
     /// The byte range of its value in the params.
     pub at: Range<usize>,
-    /// As the client wrote it.
+    /// The token as the client wrote it.
     pub token: RawJson,
     /// The highest value so far, over all attempts.
     pub reached: ProgressHighWater,

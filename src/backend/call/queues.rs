@@ -18,7 +18,7 @@ pub(in crate::backend) struct Queues {
     tools: Vec<ToolQueue>,
 }
 
-/// That of the tools of a glob.
+/// The queue of the tools of a glob.
 #[derive(Debug)]
 struct ToolQueue {
     glob: Glob,
@@ -47,8 +47,8 @@ impl Queues {
         }
     }
 
-    /// The same under another config; `before` is that of these. Where there are fewer places now, they
-    /// are taken away as calls end, at the latest when the backend is `unused`.
+    /// These queues under another config; `before` is the one that they have. Where there are fewer
+    /// places now, they are taken away as calls end, at the latest when the backend is `unused`.
     pub(in crate::backend) fn resized(
         &self,
         before: &BackendConfig,

@@ -19,7 +19,7 @@ use crate::telemetry::RequestTrace;
 pub struct Call<'a> {
     /// E.g. `tools/call`.
     pub method: &'a str,
-    /// With the backend's own names.
+    /// The params, with the backend's own names.
     pub params: Option<&'a RawJson>,
     /// The client's progress token, if it wants progress.
     pub progress: Option<ProgressToken>,

@@ -9,7 +9,7 @@ pub enum CertificateKind {
     ServerName,
     /// The server's: expired, or not valid yet.
     ServerDates,
-    /// Ours: the server wants one, or another one.
+    /// The gateway's: the server wants one, or another one.
     Client,
 }
 

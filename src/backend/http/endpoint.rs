@@ -166,7 +166,7 @@ impl Endpoint {
         self.post_to(&self.url, headers, body, trace).await
     }
 
-    /// The same at another address of this origin.
+    /// POSTs one JSON-RPC message to another address of this origin, as [`post`](Self::post) does.
     ///
     /// # Errors
     /// As [`post`](Self::post).

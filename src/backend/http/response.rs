@@ -20,7 +20,7 @@ const ERROR_BODY: usize = 64 * 1024;
 /// The beginning of a body.
 #[derive(Debug)]
 pub(in crate::backend) struct Beginning {
-    /// At most 64 KiB.
+    /// What was read of it, at most 64 KiB.
     pub(in crate::backend) bytes: Bytes,
     /// Whether there is no more of it. A body that breaks off is not whole.
     pub(in crate::backend) is_whole: bool,

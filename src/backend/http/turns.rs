@@ -55,7 +55,7 @@ impl Shared {
 /// What was done in a turn.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spent {
-    /// In bytes.
+    /// The work that was done, in bytes.
     work: usize,
     time: Duration,
 }
@@ -95,7 +95,7 @@ impl Turns {
         done?.ok_or_else(gone)
     }
 
-    /// For one more response.
+    /// What one more response takes its turns by.
     pub(super) fn begin(&self) -> Turn {
         Turn {
             turns: Arc::clone(&self.0),

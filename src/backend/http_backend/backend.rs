@@ -85,7 +85,7 @@ impl HttpBackend {
         Arc::clone(&self.shared)
     }
 
-    /// The same backend under other rules: calls that began under the old ones end under them.
+    /// This backend under other rules: calls that began under the old ones end under them.
     pub(crate) fn with_rules(&self, config: Arc<BackendConfig>) -> Self {
         let unused = &self.shared.unused;
         Self {
@@ -181,7 +181,7 @@ impl HttpBackend {
         self.primary().known_era()
     }
 
-    /// The same, waiting for the connection.
+    /// The era of its connection; waits until there is one.
     ///
     /// # Errors
     /// When none can be made.
@@ -316,7 +316,8 @@ impl HttpBackend {
         self.call_for(call, None).await
     }
 
-    /// The same. `dropped` gets the report of a call that is dropped before its end, if it adds reports up.
+    /// Calls the backend, as [`call`](Self::call) says. `dropped` gets the report of a call that is
+    /// dropped before its end, if it adds reports up.
     async fn call_for(&self, call: &Call<'_>, dropped: Option<&RunningTally>) -> Called {
         let limits = Limits {
             backend: self.id,

@@ -39,7 +39,7 @@ pub struct Launcher {
     sessions: SessionBook,
     events: mpsc::UnboundedSender<BackendEvent>,
     next: u32,
-    /// Those that wait for their last call.
+    /// The backends that wait for their last call.
     retired: TaskTracker,
     ending: CancellationToken,
 }

@@ -83,7 +83,7 @@ impl HttpBackend {
         self.subscribe_to(subject, admission).await
     }
 
-    /// The same to a task, by the server's own id of it.
+    /// Subscribes to a task by the server's own id of it, for as long as the subscription is held.
     ///
     /// # Errors
     /// Those of [`subscribe`](Self::subscribe).

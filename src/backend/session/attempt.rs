@@ -14,11 +14,11 @@ use crate::telemetry::AttemptTrace;
 /// One attempt at a request.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    /// From [`fresh_id`](crate::backend::stream::fresh_id).
+    /// The id, made by [`fresh_id`](crate::backend::stream::fresh_id).
     pub id: &'a Id,
     /// E.g. `tools/call`.
     pub method: &'a str,
-    /// With the backend's own names.
+    /// The params, with the backend's own names.
     pub params: Option<&'a RawJson>,
     /// The longest silence allowed.
     pub idle: Option<Duration>,
@@ -74,7 +74,7 @@ impl<'a> Attempt<'a> {
 /// A response that can be passed on.
 #[derive(Debug)]
 pub struct Answer {
-    /// As the server wrote it.
+    /// The result or the error, as the server wrote it.
     pub outcome: Outcome,
     /// The era it is written in.
     pub era: Era,

@@ -102,7 +102,7 @@ impl Connection {
         }
     }
 
-    /// The same, with the experimental capabilities of clients if they pass.
+    /// This connection, with the experimental capabilities of clients if they pass.
     pub(super) fn with_experimental(self, passes_experimental: bool) -> Self {
         Self {
             passes_experimental,
@@ -261,8 +261,8 @@ impl Connection {
         self.post(message::notification(method, params)).await
     }
 
-    /// The same in the background: dropped when it can't be delivered in two seconds, or while
-    /// [`MAX_BACKGROUND`] other messages are in flight.
+    /// Sends a notification in the background: dropped when it can't be delivered in two seconds,
+    /// or while [`MAX_BACKGROUND`] other messages are in flight.
     pub(crate) fn notify_in_background(
         self: &Arc<Self>,
         method: impl Into<Cow<'static, str>>,

@@ -83,7 +83,7 @@ impl Demands {
         self.acknowledged.borrow().clone()
     }
 
-    /// The same, to wait for more.
+    /// A receiver of what a modern server says, to wait for more.
     pub(in crate::backend) fn watch_acknowledged(&self) -> watch::Receiver<Acknowledged> {
         self.acknowledged.subscribe()
     }

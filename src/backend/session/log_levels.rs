@@ -18,7 +18,7 @@ pub(in crate::backend) struct LogLevels {
 
 #[derive(Debug, Default)]
 struct LogLevelDemand {
-    /// Of the client of the handshake.
+    /// The level that the client of the handshake wants.
     standing: Option<LogLevel>,
     /// How many requests in flight want each level.
     per_request: [usize; LogLevel::ALL.len()],

@@ -242,7 +242,8 @@ impl Session {
         self.next_connection().await
     }
 
-    /// The same, and waits where a sign-in is awaited, too.
+    /// The connection; where there is none, waits for the attempt to make one, also where a sign-in
+    /// is awaited.
     ///
     /// # Errors
     /// The reason, when the attempt fails.
@@ -355,7 +356,7 @@ impl Session {
         }
     }
 
-    /// The same, in the background.
+    /// Sets the log level on a legacy server in the background, if it differs from the last.
     pub(in crate::backend) fn sync_level_in_background(self: &Arc<Self>) {
         if let Some(connection) = self.ready()
             && tokio::runtime::Handle::try_current().is_ok()

@@ -56,7 +56,7 @@ pub(super) enum Owner {
     Alone(Arc<ResponseSlot>),
     /// It names none of these, and their client can't be asked without one of them.
     NoneOf(usize),
-    /// None.
+    /// There is no pending request that could be the owner.
     Nobody,
 }
 

@@ -393,8 +393,8 @@ impl<'a> ResponseReader<'a> {
 
 /// How one HTTP response of a stream ended.
 enum StreamEnd {
-    /// With the JSON-RPC response.
+    /// It ended with the JSON-RPC response.
     Read(Result<Outcome, BackendError>),
-    /// Before it.
+    /// It ended before the JSON-RPC response.
     Broken(BackendError),
 }

@@ -42,7 +42,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// At the beginning of a stream whose first response has begun.
+    /// A cursor at the beginning of a stream whose first response has begun.
     pub(in crate::backend) fn new() -> Self {
         Self {
             last_event_id: None,

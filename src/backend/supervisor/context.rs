@@ -38,7 +38,7 @@ pub(in crate::backend) struct BackendContext {
 
 #[cfg(test)]
 impl BackendContext {
-    /// That of a backend that is never connected.
+    /// The context of a backend that is never connected.
     pub(in crate::backend) fn unsupervised(config: &Arc<BackendConfig>, id: BackendId) -> Self {
         Self {
             id,
@@ -70,17 +70,17 @@ impl OneSlot {
         self.0.load(Relaxed) >= CERTAIN
     }
 
-    /// Whether it was once.
+    /// Whether the stream was in the way of a request once.
     pub(super) fn is_suspected(&self) -> bool {
         self.0.load(Relaxed) > 0
     }
 
-    /// It was once more.
+    /// The stream was in the way of a request once more.
     pub(super) fn was_in_the_way(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 
-    /// It is not: a request was answered while the stream was open.
+    /// The stream is not in the way: a request was answered while it was open.
     pub(super) fn was_not_in_the_way(&self) {
         self.0.store(0, Relaxed);
     }

@@ -20,7 +20,7 @@ pub struct Incomplete {
 }
 
 impl Incomplete {
-    /// In one line; `url` is the backend's, without secrets.
+    /// The reason in one line; `url` is the backend's, without secrets.
     pub fn explain(&self, url: &str) -> String {
         let (list, why) = (self.kind.list_method(), self.error.explain(url));
         match self.is_partial {

@@ -32,7 +32,7 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// Before the first attempt.
+    /// The pauses of a supervisor before its first attempt.
     pub(super) fn new(reports: bool) -> Self {
         Self {
             reports,

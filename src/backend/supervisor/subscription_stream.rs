@@ -225,7 +225,7 @@ impl<'a> SubscriptionStream<'a> {
 }
 
 enum Begun {
-    /// With what is honoured.
+    /// The server has acknowledged it, and honours these.
     Acknowledged(BTreeSet<Subject>),
     /// It is open, and the server acknowledges nothing.
     Silent,

@@ -20,7 +20,7 @@ const MAX_ARGS_BYTES: usize = 64 << 20;
 /// A rule that matches no tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnmatchedRule {
-    /// As in `tools.deny`.
+    /// The key that has it, such as `tools.deny`.
     pub(crate) key: &'static str,
     /// The name or glob, as written.
     pub(crate) pattern: String,

@@ -12,7 +12,7 @@ use crate::config::ToolListing;
 
 /// What names are assigned by.
 pub(super) struct Rules<'a> {
-    /// For names of tools: which the gateway's own tools have.
+    /// The listing that says which names the gateway's own tools have; only for names of tools.
     pub(super) own_tools: Option<&'a ToolListing>,
     pub(super) style: Style,
     pub(super) records: &'a Records,

@@ -429,7 +429,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The same value in another spelling: reversed members, white space, escapes.
+/// Writes a value in another spelling: reversed members, white space, escapes.
 fn respelled(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {

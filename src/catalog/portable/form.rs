@@ -174,7 +174,7 @@ impl Form {
         *self == bare
     }
 
-    /// Both at once. What can't be said twice is said as a rule.
+    /// A form that both hold at once. What can't be said twice is said as a rule.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.types = self.types.and(other.types);
         self.is_typed |= other.is_typed;

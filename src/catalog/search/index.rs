@@ -147,7 +147,7 @@ impl Index {
         hits
     }
 
-    /// Like [`search`](Self::search), with at most `limit_of` a group while other groups have results:
+    /// The documents that fit best, with at most `limit_of` a group while other groups have results:
     /// those of the group that are over come last. `group` is that of a document.
     pub fn search_spread<G: PartialEq>(
         &self,

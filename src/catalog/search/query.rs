@@ -15,7 +15,7 @@ const MIN_MISSPELT: usize = 5;
 /// A word of a query.
 #[derive(Debug, PartialEq)]
 pub(super) struct Forms {
-    /// As it stands there.
+    /// The term as it stands in the query.
     pub(super) term: String,
     /// Terms of the same meaning that are not in the query themselves, with their weights.
     pub(super) synonyms: Vec<(&'static str, f32)>,

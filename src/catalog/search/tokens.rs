@@ -14,7 +14,7 @@ pub fn estimate_tokens(text: &str) -> usize {
 /// The tokens of a text that comes in parts, about.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TokenCount {
-    /// Of what is before the run.
+    /// Tenths of tokens of what is before the run.
     tenths: usize,
     /// Characters of the same class in a row.
     run: usize,

@@ -22,7 +22,8 @@ pub(super) enum Shape {
     Text,
     /// `true` or `false`.
     Bool,
-    /// The same; the words `"true"` and `"false"` mean them. Never of what a call's safety depends on.
+    /// `true` or `false`, or one of the strings `"true"` and `"false"`, which mean them. Never of
+    /// what a call's safety depends on.
     Flag,
     /// A number without a fraction, that a double holds exactly.
     Integer,
@@ -90,7 +91,7 @@ impl Changes {
         }
     }
 
-    /// The same; a member that doesn't fit is removed.
+    /// Takes over how an optional member fits: one that doesn't fit is removed.
     pub(super) fn apply_optional(&mut self, name: &'static str, fit: Fit) {
         if self.apply(name, fit).is_err() {
             self.remove(name);
@@ -154,8 +155,8 @@ pub(super) fn fit_record(members: &[Member], value: &RawJson, mends: &mut Mends)
     }
 }
 
-/// The same, of an object whose members are read. Of duplicates the last one counts, as it does for
-/// the parsers of JavaScript and Python.
+/// Holds an object whose members are read already against the wanted ones. Of duplicates the last
+/// one counts, as it does for the parsers of JavaScript and Python.
 ///
 /// # Errors
 /// What is wrong with a required member.

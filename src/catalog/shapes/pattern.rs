@@ -13,7 +13,7 @@ pub(crate) fn is_portable_pattern(pattern: &str) -> bool {
 
 /// Reads a pattern from left to right; `None` is a pattern outside of the subset.
 struct Reader {
-    /// In reverse, so that the next one is the last.
+    /// The rest of the pattern in reverse, so that the next character is the last.
     rest: Vec<char>,
 }
 

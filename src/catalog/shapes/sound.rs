@@ -19,11 +19,11 @@ enum Wants {
     Schema,
     Schemas,
     SchemaOrSchemas,
-    /// By property name.
+    /// Schemas by property name.
     SchemaMap,
-    /// By property name, each a schema or names.
+    /// A schema or names for each property name.
     Dependencies,
-    /// By pattern.
+    /// Schemas by pattern.
     PatternMap,
     Pattern,
     Names,

@@ -40,7 +40,8 @@ pub(crate) fn with_uris(text: RawJson, map: &mut dyn FnMut(&str) -> Option<Arc<s
     text.with_edits(edits)
 }
 
-/// The same for a skill, or a result with skills or the files of a directory (SEP-2640).
+/// A skill, or a result with skills or the files of a directory (SEP-2640), in which `map` has
+/// replaced the URIs of resources; `None` leaves one as it is.
 pub(crate) fn with_skill_uris(
     text: RawJson,
     map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
@@ -54,7 +55,8 @@ pub(crate) fn with_skill_uris(
     text.with_edits(edits)
 }
 
-/// The same for the definition of a tool.
+/// The definition of a tool, in which `map` has replaced the URIs of resources; `None` leaves one
+/// as it is.
 pub(crate) fn with_tool_uris(
     definition: &RawJson,
     map: &mut dyn FnMut(&str) -> Option<Arc<str>>,

@@ -58,8 +58,8 @@ impl Template {
         Some(Self { parts })
     }
 
-    /// The same, while steps are left. Takes the steps that it needs; where they are not left, it takes
-    /// all that are, and the answer is `false`.
+    /// Whether the template can have expanded to this URI, while steps are left. Takes the steps
+    /// that it needs; where they are not left, it takes all that are, and the answer is `false`.
     pub(super) fn matches_within(&self, uri: &str, steps: &mut usize) -> bool {
         if !self.begins(uri.as_bytes()) {
             return false;

@@ -187,6 +187,12 @@ struct Report {
     accepted: bool,
     tools: Vec<Row>,
     names: Vec<TakenName>,
+    /// The selected backends that are down, of which nothing is compared.
+    #[serde(skip)]
+    down: Vec<String>,
+    /// Whether a selected backend is up and its tools are compared.
+    #[serde(skip)]
+    is_any_compared: bool,
 }
 
 impl Report {
@@ -196,6 +202,12 @@ impl Report {
             .iter()
             .filter(|surveyed| surveyed.connection.is_ok());
         let rows = connected.flat_map(|surveyed| rows(surveyed, lock));
+        let (up, down): (Vec<_>, Vec<_>) = survey
+            .members
+            .iter()
+            .filter(|surveyed| surveyed.backend.config.tools.pin != PinMode::Off)
+            .filter(|surveyed| selection.has_backend(surveyed.backend.name()))
+            .partition(|surveyed| surveyed.connection.is_ok());
         let taken = survey.built.takeovers.iter();
         let taken = taken.filter(|taken| taken.kind == Kind::Tool);
         let names = taken.filter(|taken| selection.has_tool(&taken.backend, &taken.own));
@@ -210,6 +222,11 @@ impl Report {
                     before: taken.before.to_string(),
                 })
                 .collect(),
+            down: down
+                .iter()
+                .map(|surveyed| surveyed.backend.name().to_owned())
+                .collect(),
+            is_any_compared: !up.is_empty(),
         }
     }
 
@@ -271,11 +288,26 @@ impl Report {
                 "{CAUTION}name{CAUTION:#} {HEAD}{name}{HEAD:#}: {backend}/{tool} has it, {before} had it before"
             )?;
         }
+        self.print_summary(lock, out)
+    }
+
+    /// What was not compared, and what was or can be accepted.
+    fn print_summary(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
+        for backend in &self.down {
+            writeln!(out, "nothing was compared for {backend}: it is down")?;
+        }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
         let file = lock.display();
         match (new + changed + self.names.len(), self.accepted) {
-            (0, _) => writeln!(out, "nothing to accept: all tools are as in {file}"),
+            (0, _) if self.down.is_empty() => {
+                writeln!(out, "nothing to accept: all tools are as in {file}")
+            }
+            (0, _) if self.is_any_compared => writeln!(
+                out,
+                "nothing to accept of the other backends: their tools are as in {file}"
+            ),
+            (0, _) => Ok(()),
             (_, true) => writeln!(
                 out,
                 "accepted: {new} new, {changed} changed; written to {file}. A running gateway takes it at once"

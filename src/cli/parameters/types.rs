@@ -13,7 +13,7 @@ const MAX_CHOICES: usize = 8;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Types {
     kinds: u8,
-    /// Of `enum` and `const`, as JSON.
+    /// The values of `enum` and `const`, as JSON.
     choices: Vec<String>,
 }
 
@@ -58,7 +58,8 @@ impl Types {
         choices: Vec::new(),
     };
 
-    /// Those of a schema within `root`; `left` is how many more schemas may be looked at.
+    /// The types that a schema within `root` allows; `left` is how many more schemas may be looked
+    /// at.
     pub(super) fn of(schema: &Value, root: &Value, left: &mut usize) -> Self {
         let mut types = Self::default();
         types.collect(schema, root, 0, left);
@@ -92,7 +93,7 @@ impl Types {
         }
     }
 
-    /// Those of both.
+    /// Adds the types that another schema allows.
     pub(super) fn extend(&mut self, other: &Self) {
         // Where one says nothing, any value is allowed.
         self.kinds = match (self.kinds, other.kinds) {

@@ -14,7 +14,7 @@ pub(super) fn wants(question: &str, writing: &Writing) -> bool {
         return true;
     }
     if !io::stdin().is_terminal() {
-        print_message("nothing was written: say --yes to write it without being asked");
+        print_message("nothing was written: add --yes to write it without being asked");
         return false;
     }
     let mut out = anstream::stderr().lock();

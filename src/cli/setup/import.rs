@@ -28,7 +28,7 @@ pub(super) struct Import {
     new: Vec<(Remote, Imported)>,
     /// Variables with tokens that the config names already, and that an entry has to set.
     needed: Vec<(String, String)>,
-    /// By client: the entries that are backends now.
+    /// The entries that are backends now, by client.
     became: Vec<(&'static str, Vec<String>)>,
     /// What is to be said.
     shown: String,
@@ -285,7 +285,7 @@ fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
     format!(" ({})", one_line(&why))
 }
 
-/// Without user and query, which may be secrets.
+/// The URL without user and query, which may be secrets.
 fn shown_url(url: &str) -> String {
     if has_variables(url) {
         return one_line(url.split('?').next().unwrap_or_default());

@@ -69,7 +69,7 @@ pub(in crate::cli) async fn init(overrides: &Overrides, args: &Init) -> u8 {
     }
     let code = try_backends(&path).await;
     print("\n");
-    overview::show(&machine, &args.writing());
+    overview::show(&machine, overrides, &args.writing());
     code
 }
 
@@ -180,8 +180,12 @@ fn asked() -> Result<Vec<(String, Remote)>, String> {
             "URL of another one (empty: no more): "
         };
         let url = answer(again)?;
-        if url.is_empty() && !servers.is_empty() {
-            return Ok(servers);
+        if url.is_empty() {
+            if !servers.is_empty() {
+                return Ok(servers);
+            }
+            print_message("type a URL, such as https://example.com/mcp");
+            continue;
         }
         if let Err(why) = server_at(&url, Vec::new()) {
             print_message(&one_line(&why));

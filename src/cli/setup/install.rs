@@ -27,7 +27,7 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
         Err(code) => return code,
     };
     if clients.is_empty() {
-        return overview::show(&machine, &args.writing);
+        return overview::show(&machine, overrides, &args.writing);
     }
     let job = match Job::of(machine, &clients, overrides, args) {
         Ok(job) => job,
@@ -101,7 +101,7 @@ impl<'a> Job<'a> {
         if self.import.is_empty() {
             if config.config.is_none() {
                 failed(
-                    "there is no server to take over, and no config yet: `sentinel-gateway init` writes one",
+                    "there is no server to take over, and no config yet: `sentinel-gateway init` writes one; it asks for the URL of a server",
                 );
                 return Err(FAILED);
             }

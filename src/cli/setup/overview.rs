@@ -1,16 +1,18 @@
 //! `install` without a name: which clients are here, and what each would get.
 
+use super::first_run::has_no_config;
 use super::{Machine, print};
 use crate::cli::args::Writing;
 use crate::cli::exit::OK;
 use crate::cli::terminal::{Cell, DIM, Fit, PLAIN, Side, Table, stdout_width};
 use crate::client_config::clients::{CLIENTS, Client, Format};
 use crate::client_config::servers::is_ours;
+use crate::config::Overrides;
 use crate::files;
 use crate::install::Place;
 
 /// Prints a row for each client that is here.
-pub(super) fn show(machine: &Machine, writing: &Writing) -> u8 {
+pub(super) fn show(machine: &Machine, overrides: &Overrides, writing: &Writing) -> u8 {
     let here: Vec<&Client> = CLIENTS
         .iter()
         .filter(|client| machine.has(client))
@@ -47,8 +49,13 @@ pub(super) fn show(machine: &Machine, writing: &Writing) -> u8 {
         print(&format!("\nnot found here: {}\n", absent.join(", ")));
     }
     if let Some(first) = here.first() {
+        // Without a config only an import makes one that the entry can name.
+        let import = match has_no_config(overrides, &machine.env) {
+            true => " --import",
+            false => "",
+        };
         print(&format!(
-            "\n{DIM}next:{DIM:#} sentinel-gateway install {} --dry-run\n",
+            "\n{DIM}next:{DIM:#} sentinel-gateway install {}{import} --dry-run\n",
             first.id
         ));
     }

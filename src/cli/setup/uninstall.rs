@@ -40,7 +40,7 @@ fn uninstall_from(
     let file = plan.place().file.display().to_string();
     print(&format!("{HEAD}{}{HEAD:#} {file}\n", client.name));
     if plan.removes_file() {
-        print("the file goes, which was made for the entry\n");
+        print("deletes the file: it was made for this entry\n");
     } else if args.restore {
         print("the file becomes what it was before, byte for byte\n");
     }

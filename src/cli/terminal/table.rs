@@ -16,7 +16,7 @@ const LEAST_LAST: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Side {
     Left,
-    /// For numbers.
+    /// Right-aligned, for numbers.
     Right,
 }
 
@@ -75,9 +75,9 @@ pub(in crate::cli) struct Table {
 pub(in crate::cli) struct Layout {
     columns: Vec<(&'static str, Side)>,
     fit: Fit,
-    /// Of each column.
+    /// The width of each column.
     widths: Vec<usize>,
-    /// Of the terminal; `None` where nothing is cut or wrapped.
+    /// The width of the terminal; `None` where nothing is cut or wrapped.
     room: Option<usize>,
     is_cards: bool,
 }

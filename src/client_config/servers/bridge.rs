@@ -7,7 +7,7 @@ use super::text;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     url: String,
-    /// As `Name: value`, or as a pair.
+    /// The headers, each written as `Name: value`, or as a pair.
     headers: Vec<(String, String)>,
     allow_insecure: bool,
     /// The variable of the entry that holds a bearer token.

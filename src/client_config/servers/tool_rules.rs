@@ -31,7 +31,8 @@ pub(crate) fn in_entry(entry: &Value) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The same of the text of a client's settings, for its server of this name.
+/// The tools, or patterns of tools, that the text of a client's settings names for its server of
+/// this name.
 pub(crate) fn in_text(client: &Client, server: &str, text: &str) -> Vec<String> {
     let before = match client.id {
         "claude-code" => format!("mcp__{server}__"),

@@ -21,7 +21,8 @@ impl Checker<'_> {
         per_minute.map(|per_minute| limit(per_minute, burst))
     }
 
-    /// The same of its tools, by glob. The globs are added to `rules` too.
+    /// `rate_per_minute` and `burst` of a backend's tools, by glob. The globs are added to `rules`
+    /// too.
     pub(super) fn rates(
         &mut self,
         written: &Tools,

@@ -105,7 +105,7 @@ impl Checker<'_> {
         }
     }
 
-    /// As mcp-remote itself looks for it.
+    /// The folder of mcp-remote, as it looks for it itself.
     fn mcp_remote(&self) -> Option<PathBuf> {
         let named = self
             .env

@@ -27,9 +27,9 @@ pub(in crate::config) struct Chosen {
 /// A glob of tools.
 struct ToolGlob {
     written: String,
-    /// Of names of backends; `None` is all.
+    /// The glob of names of backends; `None` is all.
     backend: Option<Glob>,
-    /// Of own names.
+    /// The glob of the tools' own names.
     tool: Glob,
 }
 

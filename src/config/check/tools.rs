@@ -106,7 +106,8 @@ impl Checker<'_> {
         entries.map(|(glob, value)| (glob, value.value)).collect()
     }
 
-    /// The same, with where they are written.
+    /// The values by glob at `key` of the backend, with where they are written. The globs are added
+    /// to `rules` too.
     pub(super) fn by_glob<'a, V>(
         &mut self,
         written: &'a Entries<V>,

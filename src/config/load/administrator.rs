@@ -285,7 +285,7 @@ impl Administrator {
     }
 }
 
-/// Of two limits, where 0 is none.
+/// The stricter of two limits, where 0 is none.
 fn stricter(one: u32, other: u32) -> u32 {
     match (one, other) {
         (0, limit) | (limit, 0) => limit,

@@ -26,7 +26,7 @@ pub(crate) struct Origin {
     pub(super) good: Mutex<Good>,
     /// Where the lock is, whether or not it is used now.
     lock: Option<PathBuf>,
-    /// As of the moment before they were read.
+    /// The stamps of the files, as of the moment before they were read.
     read: Stamps,
     /// What this process has written to the lock, the newest last.
     own_writes: Mutex<VecDeque<Written>>,
@@ -81,7 +81,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Those in which two looks at the files differ.
+    /// The parts in which two looks at the files differ.
     pub(crate) fn changed(before: Stamps, now: Stamps) -> Self {
         Self {
             administrators: before[2] != now[2],
@@ -106,12 +106,12 @@ impl Origin {
         }
     }
 
-    /// Of the files as they were when this was loaded.
+    /// The stamps of the files as they were when this was loaded.
     pub(crate) fn stamps_read(&self) -> Stamps {
         self.read
     }
 
-    /// Of the files as they are now. Blocks.
+    /// The stamps of the files as they are now. Blocks.
     pub(crate) fn stamps_now(&self) -> Stamps {
         let administrators = self.env.administrators_file();
         [

@@ -151,7 +151,7 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Of one file.
+    /// What the paths of one file depend on.
     pub(super) fn new(
         env: &'a Environment,
         folder: Option<&'a Path>,

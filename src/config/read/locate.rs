@@ -14,7 +14,7 @@ pub(in crate::config) struct FoundFile {
     /// Whether the user chose this file. A file found in the working folder is not trusted: clients
     /// start the gateway in whatever project is open.
     pub(in crate::config) trusted: bool,
-    /// To be logged at start.
+    /// The warnings that are logged at the start.
     pub(in crate::config) warnings: Vec<String>,
 }
 
@@ -85,7 +85,8 @@ fn not_found(env: &Environment) -> String {
     places.push(env.working_file());
     let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
     format!(
-        "no configuration: there is no {}; write one, with the three lines `[[backends]]`, \
+        "no configuration: there is no {}; `sentinel-gateway install CLIENT --import` or \
+         `sentinel-gateway init` makes one. Or write one with the three lines `[[backends]]`, \
          `name = \"sqlite\"` and `url = \"http://127.0.0.1:3002/mcp\"`, or start with \
          --backend sqlite=http://127.0.0.1:3002/mcp",
         places.join(" and no ")

@@ -31,7 +31,7 @@ pub struct TelemetryConfig {
 pub struct Destination {
     /// The whole address.
     pub url: Url,
-    /// Of every request.
+    /// The headers of every request.
     pub headers: Vec<(HeaderName, SecretSource)>,
     /// Time limit of one batch, its repetitions included.
     pub timeout: Duration,

@@ -74,7 +74,7 @@ pub(crate) struct View {
 /// One entry of `tools.*` that is about tools of a name or glob.
 #[derive(Debug, Clone)]
 pub(crate) struct ToolRule {
-    /// As in `tools.deny`.
+    /// The key that has it, such as `tools.deny`.
     pub(crate) key: &'static str,
     /// The name or glob, as written.
     pub(crate) pattern: String,

@@ -52,7 +52,7 @@ impl BackendCall {
         self.requires_task
     }
 
-    /// The same call, which outlives the client's request: the states of its task are told.
+    /// This call as one that outlives the client's request: the states of its task are told.
     pub(in crate::dispatch) fn outliving(self, say: watch::Sender<Option<RawJson>>) -> Self {
         let says = Some(say);
         Self { says, ..self }

@@ -41,7 +41,7 @@ impl<'a> ExtensionRequest<'a> {
         }
     }
 
-    /// The same, as a call that limits count.
+    /// These requests, as calls that limits count.
     pub(super) fn counted(self) -> Self {
         Self {
             is_call: true,

@@ -238,7 +238,8 @@ fn named_state(state: &RawJson, backend: &str) -> RawJson {
     with_input_requests(task::for_client(state, backend), backend)
 }
 
-/// The same for the state of a task, which has the id and the input requests of clients already.
+/// A notification of the state of a task, which has the id and the input requests of clients
+/// already, in the client's terms.
 ///
 /// # Errors
 /// Those of [`notice_for_client`].

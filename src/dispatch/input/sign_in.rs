@@ -70,7 +70,7 @@ pub(in crate::dispatch) enum Offered {
 
 /// A retry after a sign-in.
 pub(in crate::dispatch) struct Resumed {
-    /// With the answers to earlier rounds.
+    /// The params, with the answers to earlier rounds.
     pub(in crate::dispatch) params: RawJson,
     /// What was sent before.
     pub(in crate::dispatch) tally: Tally,

@@ -21,7 +21,7 @@ pub(super) struct Repeats(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
-    /// In the order of time.
+    /// The calls in the order of time.
     calls: VecDeque<(Instant, u64)>,
     /// How often each of them occurs in it.
     counts: BTreeMap<u64, u32>,
@@ -49,7 +49,7 @@ impl Repeats {
         Err(last.map_or(WINDOW, |(at, _)| *at + WINDOW - now))
     }
 
-    /// It is made.
+    /// Counts a call that is made.
     pub(super) fn record(&self, call: u64) {
         let now = Instant::now();
         let mut recent = self.0.lock();

@@ -61,7 +61,7 @@ impl Plan {
         self.apply_with(&mut |_| Ok(()))
     }
 
-    /// The same, with something done before each step.
+    /// Writes a backup, the record and the file, with something done before each step.
     pub(super) fn apply_with(
         self,
         before: &mut dyn FnMut(Step) -> io::Result<()>,

@@ -35,7 +35,7 @@ pub(crate) struct OpenRecord {
 #[derive(Debug)]
 struct State {
     record: Record,
-    /// With the name of what it is about, and the arguments.
+    /// The params, with the name of what it is about, and the arguments.
     params: Option<RawJson>,
     /// There is a record of it.
     is_wanted: bool,

@@ -46,13 +46,13 @@ const MAX_TEXT: usize = 2_048;
 pub(super) struct Ending {
     /// `ok`, `tool_error`, `error`, `input_required` or `cancelled`.
     pub(super) outcome: &'static str,
-    /// Of the JSON-RPC error.
+    /// The code of the JSON-RPC error.
     pub(super) code: Option<i64>,
-    /// Of an error of the gateway's own.
+    /// The class of an error of the gateway's own.
     pub(super) class: Option<Class>,
-    /// Where it is known better than from its calls.
+    /// Whether it ran, where it is known better than from its calls.
     pub(super) executed: Option<Executed>,
-    /// The same.
+    /// How many attempts were made, where it is known better than from its calls.
     pub(super) attempts: Option<u32>,
 }
 
@@ -64,7 +64,7 @@ impl Ending {
         }
     }
 
-    /// With this answer.
+    /// An ending with this answer.
     pub(super) fn with(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Error(error) => Self::failed(code_of(error)),
@@ -73,7 +73,7 @@ impl Ending {
         }
     }
 
-    /// With a JSON-RPC error.
+    /// An ending with a JSON-RPC error.
     pub(super) fn failed(code: Option<i64>) -> Self {
         Self {
             code,
@@ -85,7 +85,7 @@ impl Ending {
 /// The record of one request.
 #[derive(Debug)]
 pub(super) struct Record {
-    /// Among those of this gateway, from 1 on: a gap shows that one is missing.
+    /// The number among the records of this gateway, from 1 on: a gap shows that one is missing.
     pub(super) number: u64,
     /// When it came in.
     pub(super) at: SystemTime,
@@ -99,7 +99,7 @@ pub(super) struct Record {
     pub(super) backend_era: Option<Era>,
     /// The name or URI that the client uses.
     pub(super) target: Option<String>,
-    /// That of the backend.
+    /// The name or URI that the backend uses.
     pub(super) own_target: Option<Arc<str>>,
     pub(super) ending: Ending,
     pub(super) executed: Executed,
@@ -107,7 +107,7 @@ pub(super) struct Record {
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
     pub(super) queued: Duration,
-    /// Since it came in.
+    /// The time from when it came in until then.
     pub(super) first_byte: Option<Duration>,
     pub(super) total: Duration,
     pub(super) trace_id: Option<String>,
@@ -156,7 +156,7 @@ impl Record {
             .sum()
     }
 
-    /// As a line of JSON, with its end and without secrets of the config.
+    /// The record as a line of JSON, with its end and without secrets of the config.
     pub(super) fn line(&self, gateway: &Gateway, arguments: AuditArguments) -> Vec<u8> {
         let mut object = Object::of(gateway, &clock::rfc3339(self.at));
         object.number("seq", self.number);
@@ -196,7 +196,7 @@ impl Record {
         object.end()
     }
 
-    /// As a span ends with it.
+    /// The record as the end of a span.
     pub(super) fn for_span(&self) -> Ended<'_> {
         let kind = match self.method.as_str() {
             "tools/call" => Some(Kind::Tool),
@@ -222,7 +222,7 @@ impl Record {
         }
     }
 
-    /// As a line of the log.
+    /// Writes the record as a line of the log.
     pub(super) fn log(&self) {
         let first_byte = self.first_byte.map(millis);
         tracing::info!(
@@ -299,7 +299,7 @@ impl Object {
         put_digits(&mut self.0, number, 1);
     }
 
-    /// In milliseconds, with those of microseconds after the point.
+    /// Adds a time in milliseconds, with those of microseconds after the point.
     fn millis(&mut self, key: &str, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.key(key);
@@ -355,7 +355,7 @@ fn era(era: Era) -> &'static str {
     }
 }
 
-/// In milliseconds, with those of microseconds after the point.
+/// A time in milliseconds, with those of microseconds after the point.
 fn millis(time: Duration) -> String {
     let micros = time.as_micros();
     format!("{}.{:03}", micros / 1000, micros % 1000)

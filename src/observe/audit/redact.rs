@@ -35,7 +35,7 @@ const SECRET_NAMES: [&str; 20] = [
     "sessionid",
 ];
 
-/// The same of names that are one of these as a whole: they are part of many others.
+/// A member whose whole name is one of these holds a secret: they are part of many other names.
 const WHOLE_SECRET_NAMES: [&str; 7] = ["pass", "auth", "key", "pin", "otp", "dsn", "sid"];
 
 /// Members that say what the `value` beside them is.

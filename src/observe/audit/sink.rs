@@ -76,7 +76,7 @@ impl Sink {
         }
     }
 
-    /// The same of a whole value.
+    /// A copy of a whole value, if records have it.
     pub(super) fn copy_whole(&self, value: &RawJson) -> Option<Bytes> {
         if !self.keeps_values() {
             return None;

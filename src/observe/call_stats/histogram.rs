@@ -70,7 +70,7 @@ impl Recent {
         slot.buckets[bucket_of(took)].fetch_add(1, Relaxed);
     }
 
-    /// Of the last five minutes and the one that runs.
+    /// The times of the last five minutes and the one that runs.
     pub(super) fn times(&self, now: Duration) -> Times {
         let number = minute(now);
         let mut sum = vec![0; BUCKETS];

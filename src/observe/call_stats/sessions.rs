@@ -21,7 +21,7 @@ const MAX_NAMES: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SessionBook(Arc<Mutex<HashMap<Arc<str>, Arc<Durations>>>>);
 
-/// Those with one backend at one address. Clones share them.
+/// The times of the sessions with one backend at one address. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionTimes(Arc<Inner>);
 
@@ -61,7 +61,7 @@ impl SessionBook {
         }))
     }
 
-    /// Those with the backends of this name that have ended.
+    /// How long the sessions with the backends of this name lasted that have ended.
     pub(crate) fn totals(&self, name: &str) -> DurationTotals {
         let book = self.0.lock();
         book.get(name)

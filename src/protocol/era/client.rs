@@ -46,8 +46,8 @@ impl ClientProfile {
         }
     }
 
-    /// The same with the extensions and the experimental capabilities of this modern client, but for
-    /// tasks, which are other ones in the legacy era.
+    /// All capabilities that the gateway can relay, with the extensions and the experimental
+    /// capabilities of this modern client, but for tasks, which are other ones in the legacy era.
     pub(crate) fn superset_for(client: &Self) -> Self {
         let all = Self::superset();
         let declared = |key| client.capabilities.get(key).filter(RawJson::is_object);
@@ -93,8 +93,8 @@ impl ClientProfile {
         }
     }
 
-    /// The same with all capabilities that the gateway can relay: some servers list tools only for
-    /// clients that have them.
+    /// The gateway itself, as a client with all capabilities that it can relay: some servers list
+    /// tools only for clients that have them.
     pub(crate) fn ourselves_able() -> Self {
         Self {
             capabilities: Self::superset().capabilities,

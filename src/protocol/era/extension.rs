@@ -23,7 +23,7 @@ const CORE: [&str; 15] = [
     "subscriptions",
     "tools",
 ];
-/// The same, of methods that the gateway handles.
+/// What methods that the gateway handles begin with.
 const HANDLED: [&str; 2] = ["server", "tasks"];
 
 /// Whether the method is none of MCP's own.

@@ -160,7 +160,7 @@ pub(crate) fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] 
 /// Which members are added to a result; members that it has are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResultStamp {
-    /// None: it is not complete, and has its `resultType`.
+    /// No stamp: it is not complete, and has its `resultType`.
     Itself,
     /// `resultType`, which every complete result must have.
     Complete,
@@ -270,8 +270,8 @@ pub(crate) fn is_next_round(params: &RawJson) -> bool {
     has("inputResponses") || has("requestState")
 }
 
-/// The same client, which can have the tasks of the extension: on its behalf the gateway asks a modern
-/// server about tasks of such clients (X-MM-05).
+/// This client as one that can have the tasks of the extension: on its behalf the gateway asks a
+/// modern server about tasks of such clients (X-MM-05).
 pub(crate) fn with_tasks(client: &ClientProfile) -> ClientProfile {
     let capabilities = match client.era {
         Era::Legacy => capabilities_of_legacy(&client.capabilities),

@@ -15,7 +15,8 @@ impl RawJson {
         self.with_members_and_defaults(set, &[], without)
     }
 
-    /// The same; `defaults` are members that are added only if they are missing.
+    /// The object with some members set and others removed, as [`with_members`](Self::with_members)
+    /// does; `defaults` are members that are added only if they are missing.
     pub(crate) fn with_members_and_defaults(
         &self,
         set: &[(&str, Bytes)],

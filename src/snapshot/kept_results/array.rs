@@ -9,9 +9,9 @@ use crate::protocol::json_scan::{skip_space, string_end, value_end};
 /// The place of an array in a text: positions of its brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Array {
-    /// Of `[`.
+    /// The position of `[`.
     open: usize,
-    /// Of `]`.
+    /// The position of `]`.
     close: usize,
     /// How many elements it has.
     pub(super) count: usize,

@@ -19,7 +19,7 @@ pub(crate) struct LargeText {
 
 #[derive(Debug)]
 struct Block {
-    /// In the text of all blocks.
+    /// Where it is in the text of all blocks.
     range: Range<usize>,
     array: Option<Array>,
 }
@@ -27,7 +27,7 @@ struct Block {
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// At least one.
+    /// The pieces, at least one.
     pub(crate) pieces: Vec<Piece>,
     /// Where the next page begins, in bytes; `None` if this is the last one.
     pub(crate) next: Option<usize>,

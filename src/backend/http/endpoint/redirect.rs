@@ -64,7 +64,7 @@ impl Endpoint {
         !self.closed.is_empty() && self.closed.contains(&Place::of(url))
     }
 
-    /// The same URL with https and our port, if it names our own https server by http.
+    /// The target with https and our port, if it names our own https server by http; else as it is.
     fn without_downgrade(&self, target: Url) -> Url {
         let named_by_http = self.url.scheme() == "https"
             && target.scheme() == "http"

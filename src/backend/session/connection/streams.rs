@@ -53,10 +53,10 @@ impl Connection {
         reading.answer(response).await
     }
 
-    /// The same in a legacy session, where the response may also come on the standalone GET stream:
-    /// some servers write it there if that stream was opened after the request came, others always,
-    /// and answer the POST with 202 or 204. One that comes there first counts where the POST says so,
-    /// fails, or brings no answer of its own.
+    /// One POST in a legacy session and its response, which may also come on the standalone GET
+    /// stream: some servers write it there if that stream was opened after the request came, others
+    /// always, and answer the POST with 202 or 204. One that comes there first counts where the
+    /// POST says so, fails, or brings no answer of its own.
     pub(super) async fn exchange_or_get_stream(
         &self,
         attempt: &Attempt<'_>,

@@ -25,9 +25,9 @@ pub(super) enum Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offer {
     pub(super) version: &'static str,
-    /// Without the client's capabilities.
+    /// Whether the client's capabilities are left out.
     pub(super) bare: bool,
-    /// Over the HTTP with SSE transport of 2024-11-05.
+    /// Whether it goes over the HTTP with SSE transport of 2024-11-05.
     pub(super) http_sse: bool,
 }
 

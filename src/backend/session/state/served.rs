@@ -20,9 +20,9 @@ pub(in crate::backend) struct Served(Mutex<State>);
 
 #[derive(Debug)]
 enum State {
-    /// With the notifications that may be of an extension of the server.
+    /// Not connected yet, with the notifications that may be of an extension of the server.
     NotYet(Vec<Notification>),
-    /// From before the connection is ready until it has ended.
+    /// Connected: from before the connection is ready until it has ended.
     On(Arc<Connection>),
 }
 

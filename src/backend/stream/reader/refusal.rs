@@ -164,7 +164,7 @@ impl RefusalBody {
         }
     }
 
-    /// As much of it as is read.
+    /// As much of the body as is read.
     pub(in crate::backend) fn bytes(&self) -> &[u8] {
         &self.beginning.bytes
     }

@@ -380,10 +380,10 @@ fn cut<'a>(input: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// The same input by the `eventsource-stream` crate. It differs from the standard in these:
+/// What the `eventsource-stream` crate reads from the input. It differs from the standard in these:
 /// a CR that ends the stream doesn't end its line (so a LF is put behind it, which changes
-/// nothing), a byte order mark at the start makes it panic (excluded), and it takes `retry: +5`
-/// and tells of `retry` only with an event (not compared).
+/// nothing), a byte order mark at the start makes it panic (excluded), and it takes `retry: +5` and
+/// tells of `retry` only with an event (not compared).
 fn peer(input: &str) -> Vec<Seen> {
     let mut input = input.to_owned();
     if input.ends_with('\r') {

@@ -22,14 +22,14 @@ use crate::protocol::ClientProfile;
 
 /// How long a request waits before it is suspicious, and within what it is answered once it can be.
 const SOON: Duration = Duration::from_secs(1);
-/// Between two of them.
+/// The pause between two pings after the stream was closed.
 const NOTICED: Duration = Duration::from_millis(100);
 /// How long nothing is suspected after a suspicion that was wrong.
 const TRUST: Duration = Duration::from_secs(60);
 
 /// A `ping` that is not answered while the stream is open.
 pub(super) enum Blocked<'a> {
-    /// It waits.
+    /// The ping waits for its answer.
     Waiting(BoxFuture<'a, bool>),
     Failed,
 }
@@ -78,7 +78,7 @@ async fn blocked_by<'a>(
 }
 
 impl Blocked<'_> {
-    /// After the stream was closed: whether that was in the way.
+    /// Whether the stream was in the way, once it was closed.
     pub(super) async fn freed(self, connection: &Arc<Connection>, one_slot: &OneSlot) -> bool {
         self.freed_by(|| ping(connection), one_slot).await
     }

@@ -29,10 +29,10 @@ pub(super) struct Fetching<'a> {
     /// The first pages of lists whose next one is slow.
     first_pages: (UnboundedSender<Fetched>, UnboundedReceiver<Fetched>),
     pub(super) running: Kinds,
-    /// Those of them that are fetched once more after that.
+    /// The lists that are fetched once more after that.
     again: Kinds,
     came: Vec<Fetched>,
-    /// Until when others are waited for.
+    /// Until when other lists are waited for.
     until: Instant,
     /// The generation of the credentials that they carry, of the oldest of them.
     pub(super) credentials: u64,
@@ -41,11 +41,11 @@ pub(super) struct Fetching<'a> {
 /// What has come.
 pub(super) struct Came {
     pub(super) lists: Vec<Fetched>,
-    /// Those that have come or failed.
+    /// The lists that have come or failed.
     pub(super) over: Kinds,
-    /// Those of which there are the first pages, while others are still to come.
+    /// The lists of which there are the first pages, while others are still to come.
     pub(super) coming: Kinds,
-    /// Those that are to be fetched once more.
+    /// The lists that are to be fetched once more.
     pub(super) again: Kinds,
 }
 

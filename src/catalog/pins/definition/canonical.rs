@@ -14,7 +14,7 @@ pub(in crate::catalog::pins) fn canonical(value: &RawJson) -> String {
     text
 }
 
-/// The same on several lines, for a person.
+/// The value in canonical form, on several lines for a person.
 pub(super) fn indented(value: &RawJson) -> String {
     let mut text = String::with_capacity(2 * value.as_bytes().len());
     Reader::of(value).value().write(&mut text, Some(0));

@@ -35,7 +35,7 @@ pub(super) fn aliases(catalog: &Catalog, backend: BackendId) -> Vec<Alias> {
     listed.chain(named).collect()
 }
 
-/// The same in words, with one example.
+/// The aliases in words, with one example.
 pub(super) fn note(aliases: &[Alias]) -> Option<String> {
     let Alias { own, alias, .. } = aliases.first()?;
     let (own, alias) = (one_line(own), one_line(alias));

@@ -31,7 +31,7 @@ struct ToolLimit {
     args: BTreeMap<String, Vec<Value>>,
 }
 
-/// Those of this config.
+/// The limits that this config sets.
 pub(super) fn limits(config: &BackendConfig) -> Limits {
     let rules = &config.tools;
     let rated = rules.rate.iter().map(|(glob, _)| glob);
@@ -94,7 +94,7 @@ fn arg(name: &str, values: &[Value]) -> String {
     }
 }
 
-/// The same in words; `None` where only the default of `max_in_flight` holds.
+/// The limits in words; `None` where only the default of `max_in_flight` holds.
 pub(super) fn note(limits: &Limits) -> Option<String> {
     let rate = |per_minute: Option<u32>, burst: Option<u32>| {
         let (per_minute, burst) = per_minute.zip(burst)?;

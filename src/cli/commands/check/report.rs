@@ -56,9 +56,9 @@ struct Administrators {
 /// Tokens of the listed tools, about.
 #[derive(Debug, Serialize)]
 struct Tokens {
-    /// With `tool_mode = "all"`.
+    /// Their number with `tool_mode = "all"`.
     all: usize,
-    /// With `tool_mode = "search"`.
+    /// Their number with `tool_mode = "search"`.
     search: usize,
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Row {
     limits: Option<Limits>,
     /// Rules of the config that match no tool.
     unmatched_rules: Vec<UnmatchedRule>,
-    /// The same, and what else there is to know, in words.
+    /// What there is to know of it in words, the rules that match no tool included.
     pub(super) notes: Vec<String>,
 }
 
@@ -165,7 +165,7 @@ pub(super) fn expected_rows(config: &Config) -> Table {
 }
 
 impl Row {
-    /// With what the catalog of all backends lists.
+    /// The row with what the catalog of all backends lists.
     pub(super) fn of(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Self {
         let mut row = Self::listed(surveyed, &survey.built.catalog);
         row.failed_lists = (surveyed.failed_lists())
@@ -220,7 +220,7 @@ impl Row {
         row
     }
 
-    /// With what it alone lists, before all backends are known.
+    /// The row with what it alone lists, before all backends are known.
     pub(super) fn of_alone(config: &Config, surveyed: &SurveyedBackend) -> Self {
         let sources = [surveyed.source()];
         let built = Catalog::build(&config.gateway, &sources, &Names::default());

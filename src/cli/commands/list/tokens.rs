@@ -17,7 +17,7 @@ use crate::protocol::Kind;
 /// What `tools --tokens --json` prints.
 #[derive(Serialize)]
 struct Costs<'a> {
-    /// Of all definitions together.
+    /// The tokens of all definitions together.
     total: usize,
     /// The largest first.
     backends: Vec<BackendCost<'a>>,

@@ -86,7 +86,7 @@ fn print_head(
     Ok(())
 }
 
-/// Before what of the config is not used.
+/// The beginning of a line about a part of the config that is not used.
 pub(super) const NOT_USED: &str = "not used, what held before stays: ";
 
 /// Who the client is, in words.

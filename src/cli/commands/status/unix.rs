@@ -11,8 +11,8 @@ use crate::config::Environment;
 use crate::files;
 use crate::status::{GatewayStatus, State, Unread, read_all};
 
-const NONE_RUNS: &str = "no gateway of yours runs that can be seen. A client starts it: `sentinel-gateway install` shows which \
-    clients have it; one with status = false in [gateway] is not shown";
+const WHY_NONE: &str = "A client starts it: `sentinel-gateway install` shows which clients have it; one with \
+    status = false in [gateway] is not shown";
 
 /// Shows all gateways that run; with a config those of this file. Returns the exit status.
 pub(in crate::cli::commands) async fn status(
@@ -34,7 +34,10 @@ pub(in crate::cli::commands) async fn status(
         }),
     };
     if gateways.is_empty() {
-        print_message(NONE_RUNS);
+        let with = config.map_or("", |_| " with this config");
+        print_message(&format!(
+            "no gateway is running under your account{with}. {WHY_NONE}"
+        ));
     }
     let mut backends = gateways.iter().flat_map(|gateway| &gateway.backends);
     let is_well = backends.all(|backend| matches!(backend.state, State::Up | State::Disabled));

@@ -24,7 +24,7 @@ const MAX_HELD: usize = 256;
 
 /// A call that a retry continues.
 pub(super) struct HeldCall {
-    /// Of the request that needed a sign-in.
+    /// The params of the request that needed a sign-in.
     pub(super) params: RawJson,
     /// What the client gets if there is none.
     pub(super) error: RpcError,
@@ -34,7 +34,7 @@ pub(super) struct HeldCall {
     pub(super) _attended: Attended,
 }
 
-/// All of them.
+/// All calls that are held.
 pub(super) struct HeldCalls<T = HeldCall> {
     held: Arc<Mutex<Held<T>>>,
     /// There has been one.

@@ -24,12 +24,12 @@ use crate::tasks;
 
 /// How long a modern client may take to come back with the person's answer before another call asks, too.
 const TURN: Duration = Duration::from_secs(30);
-/// After a sign-in that has failed, before the next one is tried.
+/// The pause after a sign-in that has failed, before the next one is tried.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a sign-in goes on that no person has agreed to. Shorter than `login` waits for another.
 const UNANSWERED: Duration = Duration::from_secs(120);
-/// The same where no call waits for it any more: time for the next call.
+/// How long a sign-in goes on that no call waits for any more: time for the next call.
 const UNATTENDED: Duration = Duration::from_secs(10);
 
 /// The last sign-in of each backend.

@@ -74,7 +74,7 @@ impl Sort {
         Self::Name,
     ];
 
-    /// In a word.
+    /// The order's name in a word.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -116,7 +116,7 @@ fn slowest(backend: &BackendStatus) -> f64 {
 }
 
 impl Order {
-    /// What it is about.
+    /// What is switched: a backend, or one of its tools.
     pub(super) fn subject(&self) -> String {
         match &self.tool {
             Some(tool) => format!("{}/{}", self.backend, one_line(tool)),
@@ -124,7 +124,7 @@ impl Order {
         }
     }
 
-    /// Where it leads.
+    /// What it is switched to.
     pub(super) fn word(&self) -> &'static str {
         if self.on { "on" } else { "off" }
     }

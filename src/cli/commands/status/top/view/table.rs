@@ -28,7 +28,7 @@ pub(super) fn table(top: &Top, room: usize) -> Body {
         }
     }
     if lines.is_empty() {
-        lines.push(Line::from("no gateway of yours runs that can be seen"));
+        lines.push(Line::from("no gateway is running under your account"));
     }
     let unread = top.unread.iter();
     lines.extend(unread.map(|why| Line::styled(cut(&one_line(why), room), DIM)));

@@ -160,7 +160,7 @@ fn any_size_and_any_text_can_be_drawn() {
     none.update(Vec::new(), Vec::new());
     let empty = screen(&none, 60, 20);
     assert!(
-        empty.concat().contains("no gateway of yours runs"),
+        empty.concat().contains("no gateway is running"),
         "{empty:#?}"
     );
 }
