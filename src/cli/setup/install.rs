@@ -2,7 +2,7 @@
 
 mod found;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::changes::changes;
 use super::consent::wants;
