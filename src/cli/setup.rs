@@ -11,6 +11,7 @@ mod import;
 mod init;
 mod install;
 mod overview;
+mod rules;
 mod uninstall;
 
 use std::io::{self, Write};
@@ -18,11 +19,12 @@ use std::path::PathBuf;
 
 use super::args::Writing;
 use super::exit::{BAD_CONFIG, FAILED, OK};
-use super::terminal::{one_line, print_message, print_report};
+use super::terminal::{one_line, print_message, print_report, warn};
 use crate::client_config::clients::Client;
 use crate::client_config::places::{Places, System};
 use crate::config::Environment;
 use crate::files;
+use crate::install::running::is_claude_desktop_running;
 
 pub(super) use client_check::config_of_client;
 pub(super) use first_run::{has_no_config, introduce};
@@ -54,17 +56,25 @@ impl Machine {
     /// # Errors
     /// If a project's is wanted and the client has none.
     fn file(&self, client: &Client, project: bool) -> Result<PathBuf, String> {
-        if project {
-            let path = client.project.ok_or_else(|| {
-                format!(
-                    "{} has no files in projects: leave --project out",
-                    client.name
-                )
-            })?;
-            return Ok(self.env.working_folder().join(path));
+        let folder = self.env.working_folder();
+        let mut candidates: Vec<PathBuf> = match project {
+            true => client
+                .project
+                .iter()
+                .map(|path| folder.join(path))
+                .collect(),
+            false => self.candidates(client),
+        };
+        if candidates.is_empty() {
+            return Err(format!(
+                "{} has no files in projects: leave --project out",
+                client.name
+            ));
         }
-        let mut candidates = self.candidates(client);
         let found = candidates.iter().position(|path| files::exists(path));
+        // Of several builds of a client the one that is here.
+        let is_in_folder = |path: &PathBuf| files::exists(files::folder_of(path));
+        let found = found.or_else(|| candidates.iter().position(is_in_folder));
         Ok(candidates.swap_remove(found.unwrap_or(0)))
     }
 
@@ -114,6 +124,15 @@ fn begin(ids: &[String]) -> Result<(Machine, Vec<&'static Client>), u8> {
         BAD_CONFIG
     })?;
     Ok((machine, clients))
+}
+
+/// Warns if the client runs and may undo what is written; `then` is what to do in that case.
+fn warn_if_running(client: &Client, then: &str) {
+    if client.id == "claude-desktop" && is_claude_desktop_running() {
+        warn(&format!(
+            "Claude Desktop is running, and may write its file anew from memory: quit it first. {then}"
+        ));
+    }
 }
 
 /// Writes the file of each client. `write` returns whether it is as wanted; nothing is written in a dry

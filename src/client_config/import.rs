@@ -4,7 +4,7 @@
 //! a variable.
 
 use super::entry::{quoted, toml_key};
-use super::servers::{Remote, has_variables};
+use super::servers::{OAuth, Remote, SignIn, has_variables, only_variable};
 
 /// Where tokens go that stand in a client's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,14 @@ pub(crate) enum Tokens {
     Files,
     /// Into the `env` of the entry that starts the gateway.
     Env,
+}
+
+/// Where secrets go, and under which names.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    pub(crate) tokens: Tokens,
+    /// Whether a name of a file or variable is free for a secret: the second argument.
+    pub(crate) is_free: &'a dyn Fn(&str, &str) -> bool,
 }
 
 /// A server as a backend.
@@ -28,7 +36,12 @@ pub(crate) struct Imported {
     pub(crate) env: Vec<(String, String)>,
     /// The variables that it needs and that nobody sets here.
     pub(crate) needs: Vec<String>,
+    /// Where a browser returns to after a sign-in, which the client of its entry has to be allowed to.
+    pub(crate) returns_to: Option<String>,
 }
+
+/// Where the search for a free name ends.
+const MAX_NUMBER: u32 = 10_000;
 
 /// The folder of token files, beside sentinel.toml.
 pub(crate) const FOLDER: &str = "secrets";
@@ -54,7 +67,7 @@ pub(crate) fn backend_name(name: &str, taken: &[String]) -> String {
 }
 
 /// A server as a backend of this name; `origin` says for people where it comes from.
-pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens) -> Imported {
+pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, keep: Keep<'_>) -> Imported {
     let mut imported = Imported {
         name: name.to_owned(),
         toml: format!(
@@ -66,6 +79,7 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
         files: Vec::new(),
         env: Vec::new(),
         needs: variables(&remote.url),
+        returns_to: None,
     };
     let mut headers = Vec::new();
     for (key, value) in &remote.headers {
@@ -78,11 +92,11 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
                 imported.toml += &format!("bearer = {{ env = {} }}\n", quoted(variable));
             }
             Some(token) if !has_variables(token) => {
-                let secret = imported.keep(key, token, tokens);
+                let secret = imported.keep(key, token, keep);
                 imported.toml += &format!("bearer = {secret}\n");
             }
             _ if !has_variables(value) && is_secret(key, value) => {
-                let secret = imported.keep(key, value, tokens);
+                let secret = imported.keep(key, value, keep);
                 headers.push(format!("{} = {secret}", toml_key(key)));
             }
             _ => headers.push(format!("{} = {}", toml_key(key), quoted(value))),
@@ -91,44 +105,109 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
     if !headers.is_empty() {
         imported.toml += &format!("headers = {{ {} }}\n", headers.join(", "));
     }
-    if remote.allow_insecure && remote.url.starts_with("http://") && !remote.headers.is_empty() {
+    let may_hold_secrets =
+        !remote.headers.is_empty() || remote.url.contains('?') || has_variables(&remote.url);
+    if remote.allow_insecure && remote.url.starts_with("http://") && may_hold_secrets {
         imported.toml += "allow_insecure = true\n";
+    }
+    if let Some(allow) = &remote.tools.allow {
+        imported.toml += &format!("tools.allow = {}\n", list(allow));
+    }
+    if !remote.tools.deny.is_empty() {
+        imported.toml += &format!("tools.deny = {}\n", list(&remote.tools.deny));
+    }
+    match &remote.sign_in {
+        None => {}
+        Some(SignIn::Never) => imported.toml += "oauth = false\n",
+        Some(SignIn::OAuth(oauth)) => imported.sign_in(oauth, keep),
     }
     imported.needs.sort();
     imported.needs.dedup();
     imported
 }
 
+fn list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 impl Imported {
+    fn sign_in(&mut self, oauth: &OAuth, keep: Keep<'_>) {
+        let mut members = Vec::new();
+        if let Some(id) = &oauth.client_id {
+            members.push(format!("client_id = {}", quoted(id)));
+            self.returns_to = Some(match oauth.callback_port {
+                Some(port) => format!("http://localhost:{port}/callback"),
+                None => "http://127.0.0.1/callback".to_owned(),
+            });
+        }
+        if let Some(secret) = &oauth.client_secret {
+            let named = match only_variable(secret) {
+                Some(variable) => {
+                    self.needs.push(variable.to_owned());
+                    format!("{{ env = {} }}", quoted(variable))
+                }
+                None => self.keep("client-secret", secret, keep),
+            };
+            members.push(format!("client_secret = {named}"));
+        }
+        if let Some(port) = oauth.callback_port {
+            members.push(format!("callback_port = {port}"));
+            members.push("callback_host = \"localhost\"".to_owned());
+        }
+        if !oauth.scopes.is_empty() {
+            members.push(format!("scopes = {}", list(&oauth.scopes)));
+        }
+        if let Some(resource) = &oauth.resource {
+            let resource = resource.as_ref().map(|text| quoted(text));
+            members.push(format!(
+                "resource = {}",
+                resource.as_deref().unwrap_or("false")
+            ));
+        }
+        self.toml += &format!("oauth = {{ {} }}\n", members.join(", "));
+    }
+
     /// Keeps a secret elsewhere. Returns how it is named in sentinel.toml.
-    fn keep(&mut self, key: &str, secret: &str, tokens: Tokens) -> String {
+    fn keep(&mut self, key: &str, secret: &str, keep: Keep<'_>) -> String {
         let plain = backend_name(key, &[]);
-        match tokens {
+        let (name, joint, kept) = match keep.tokens {
             Tokens::Files => {
                 let file = format!("{FOLDER}/{}-{plain}", self.name);
-                let named = format!("{{ file = {} }}", quoted(&file));
-                self.files.push((file, secret.to_owned()));
-                named
+                (file, '-', &mut self.files)
             }
             Tokens::Env => {
-                let variable = format!("{}_{plain}", self.name)
-                    .to_uppercase()
-                    .replace('-', "_");
-                let variable = match variable.starts_with(|c: char| c.is_ascii_digit()) {
-                    true => format!("_{variable}"),
-                    false => variable,
-                };
-                self.env.push((variable.clone(), secret.to_owned()));
-                format!("{{ env = {} }}", quoted(&variable))
+                let variable = format!("{}_{plain}", self.name);
+                let variable = variable.to_uppercase().replace('-', "_");
+                let is_digit = variable.starts_with(|c: char| c.is_ascii_digit());
+                let first = if is_digit { "_" } else { "" };
+                (format!("{first}{variable}"), '_', &mut self.env)
             }
-        }
+        };
+        let numbered = (2..MAX_NUMBER).map(|number| format!("{name}{joint}{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        let is_own = |name: &str| kept.iter().any(|(known, _)| known == name);
+        let free = names.find(|name| !is_own(name) && (keep.is_free)(name, secret));
+        let name = free.unwrap_or(name);
+        let named = match keep.tokens {
+            Tokens::Files => format!("{{ file = {} }}", quoted(&name)),
+            Tokens::Env => format!("{{ env = {} }}", quoted(&name)),
+        };
+        kept.push((name, secret.to_owned()));
+        named
     }
 }
 
-/// The variable that is the whole text.
-fn only_variable(text: &str) -> Option<&str> {
-    let inside = text.strip_prefix("${")?.strip_suffix('}')?;
-    (!inside.contains(['$', '{', ':'])).then_some(inside)
+/// The variables that a server names, also those with a default.
+pub(crate) fn variables_of(remote: &Remote) -> impl Iterator<Item = String> {
+    let secret = match &remote.sign_in {
+        Some(SignIn::OAuth(oauth)) => oauth.client_secret.as_ref(),
+        _ => None,
+    };
+    let headers = remote.headers.iter().map(|(_, value)| value);
+    let texts = headers.chain([&remote.url]).chain(secret);
+    let parts = texts.flat_map(|text| text.split("${").skip(1));
+    parts.filter_map(|part| part.split([':', '}']).next().map(str::to_owned))
 }
 
 /// The variables of a text that have no default.
@@ -157,6 +236,7 @@ fn is_secret(key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_config::servers::Limits;
 
     #[test]
     fn names_are_made_valid_and_unique() {
@@ -181,6 +261,40 @@ mod tests {
             url: "http://h/mcp".to_owned(),
             headers: headers.collect(),
             allow_insecure: true,
+            ..Remote::default()
+        }
+    }
+
+    fn keep(tokens: Tokens) -> Keep<'static> {
+        Keep {
+            tokens,
+            is_free: &|_, _| true,
+        }
+    }
+
+    #[test]
+    fn no_secret_gets_the_name_of_another_one() {
+        let remote = remote(&[("X-Key", "hidden-1"), ("X_Key", "hidden-2")]);
+        let taken = |name: &str, _: &str| !["MY_X_KEY", "secrets/my-x-key"].contains(&name);
+        for (tokens, expected) in [
+            (Tokens::Env, ["MY_X_KEY_2", "MY_X_KEY_3"]),
+            (Tokens::Files, ["secrets/my-x-key-2", "secrets/my-x_key"]),
+        ] {
+            let imported = backend(
+                &remote,
+                "my",
+                "",
+                Keep {
+                    tokens,
+                    is_free: &taken,
+                },
+            );
+            let names = imported.env.iter().chain(&imported.files);
+            let names: Vec<&str> = names.map(|(name, _)| &**name).collect();
+            assert_eq!(names, expected);
+            for name in names {
+                assert!(imported.toml.contains(&format!("\"{name}\"")), "{name}");
+            }
         }
     }
 
@@ -193,7 +307,7 @@ mod tests {
             ("X-Tenant", "acme"),
             ("X-Other", "${OTHER} ${MORE:-x}"),
         ]);
-        let imported = backend(&remote, "my-docs", "from\nX", Tokens::Files);
+        let imported = backend(&remote, "my-docs", "from\nX", keep(Tokens::Files));
         assert_eq!(
             imported.toml,
             "# from X\n[[backends]]\nname = \"my-docs\"\nurl = \"http://h/mcp\"\n\
@@ -204,7 +318,7 @@ mod tests {
         );
         assert_eq!(imported.files.len(), 3);
         assert_eq!(imported.needs, ["OTHER"]);
-        let imported = backend(&remote, "my-docs", "", Tokens::Env);
+        let imported = backend(&remote, "my-docs", "", keep(Tokens::Env));
         assert!(
             imported
                 .toml
@@ -218,12 +332,42 @@ mod tests {
     }
 
     #[test]
+    fn limits_and_sign_ins_are_written() {
+        let text = |text: &str| Some(text.to_owned());
+        let remote = Remote {
+            url: "https://h/mcp".to_owned(),
+            tools: Limits {
+                allow: Some(vec!["a".to_owned()]),
+                deny: vec!["b".to_owned(), "[*]".to_owned()],
+            },
+            sign_in: Some(SignIn::OAuth(OAuth {
+                client_id: text("c"),
+                client_secret: text("hidden"),
+                callback_port: Some(3118),
+                scopes: vec!["s".to_owned()],
+                resource: Some(None),
+            })),
+            ..Remote::default()
+        };
+        let imported = backend(&remote, "docs", "", keep(Tokens::Files));
+        let (_, lines) = imported.toml.split_once("url = ").unwrap();
+        assert_eq!(
+            lines,
+            "\"https://h/mcp\"\ntools.allow = [\"a\"]\ntools.deny = [\"b\", \"[*]\"]\n\
+             oauth = { client_id = \"c\", client_secret = { file = \"secrets/docs-client-secret\" }, \
+             callback_port = 3118, callback_host = \"localhost\", scopes = [\"s\"], resource = false }\n"
+        );
+        assert_eq!(imported.files[0].1, "hidden");
+        assert_eq!(imported.returns_to, text("http://localhost:3118/callback"));
+    }
+
+    #[test]
     fn a_token_from_a_variable_stays_one() {
         let imported = backend(
             &remote(&[("authorization", "Bearer ${T}")]),
             "a",
             "",
-            Tokens::Files,
+            keep(Tokens::Files),
         );
         assert!(
             imported.toml.contains("bearer = { env = \"T\" }"),

@@ -1,6 +1,7 @@
 //! What is to be written into a client's file.
 
 mod apply;
+mod uninstall;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use crate::client_config::edit::{self, Content, Entry};
 use crate::client_config::entry::Node;
 use crate::client_config::servers::is_ours;
 use crate::files;
+pub(crate) use uninstall::{Unwanted, plan_uninstall};
 
 /// Most bytes of a client's file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -89,6 +91,8 @@ enum After {
         again: bool,
     },
     Uninstalled,
+    /// An entry was taken out of which nothing is known. What is known of another one stays.
+    UnknownTaken,
 }
 
 /// What is to stand in a client's file.
@@ -209,7 +213,7 @@ fn without(
 /// Plans to put the entry back as it was written.
 ///
 /// # Errors
-/// If none was written, or the file doesn't parse.
+/// If none was written, something else has its name since, or the file doesn't parse.
 pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
     let record = place.store.read()?;
     let Some(mut installed) = record.installed else {
@@ -219,6 +223,7 @@ pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
             place.client.id
         ));
     };
+    refuse_other(&place, &installed)?;
     let content = Content::Raw(&installed.entry);
     let new = edit::set(place.client, place.text()?, &installed.name, &content)
         .map_err(|why| place.refusal(&why))?;
@@ -234,43 +239,18 @@ pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
     })
 }
 
-/// Plans to take the entry out: `name` where nothing is known of it. With `restore` the whole file
-/// becomes what it was before, also where it has been changed since if `force` is set.
-///
-/// # Errors
-/// If there is nothing to take out, the file doesn't parse, or it has been changed and is to be
-/// restored without force.
-pub(crate) fn plan_uninstall(
-    place: Place,
-    name: &str,
-    restore: bool,
-    force: bool,
-) -> Result<Plan, String> {
-    let record = place.store.read()?;
-    let Some(installed) = record.installed else {
-        return plan_uninstall_unknown(place, name, restore);
-    };
-    let is_unchanged = !installed.edited_between
-        && place.old.as_deref().map(digest).as_ref() == Some(&installed.written);
-    if is_unchanged || (restore && force) {
-        return match backup(&place, &installed) {
-            Ok(new) => Ok(Plan {
-                place,
-                new,
-                after: After::Uninstalled,
-            }),
-            Err(why) if restore => Err(why),
-            Err(_) => take_out(place, &installed),
-        };
+/// Refuses to touch what others have written in the place of the entry.
+fn refuse_other(place: &Place, installed: &Installed) -> Result<(), String> {
+    let found = place.entries()?;
+    let current = found.iter().find(|entry| entry.name == installed.name);
+    match current.is_none_or(|entry| is_ours(entry) || entry.raw == installed.entry) {
+        true => Ok(()),
+        false => Err(format!(
+            "the entry {:?} of {} starts another program: it stays, and nothing was changed",
+            installed.name,
+            place.file.display()
+        )),
     }
-    if restore {
-        return Err(format!(
-            "{file} has been changed since the entry was written, and the backup lacks that: \
-             without --restore the entry alone is taken out; --force restores the backup all the same",
-            file = place.file.display()
-        ));
-    }
-    take_out(place, &installed)
 }
 
 /// What the file held before; `None` where there was none.
@@ -282,64 +262,6 @@ fn backup(place: &Place, installed: &Installed) -> Result<Option<Vec<u8>>, Strin
     let read = files::read(&path, MAX_BYTES).ok().flatten();
     let missing = || format!("the backup {} can't be read", path.display());
     read.map(Some).ok_or_else(missing)
-}
-
-/// Takes the entry out of a file that others have changed, too.
-fn take_out(place: Place, installed: &Installed) -> Result<Plan, String> {
-    let client = place.client;
-    let refused = |why: String| place.refusal(&why);
-    let found = place.entries()?;
-    let mut new = place.text()?.to_owned();
-    let current = found.iter().find(|entry| entry.name == installed.name);
-    // What stands there now may be somebody else's, who has the name since.
-    if current.is_some_and(|entry| is_ours(entry) || entry.raw == installed.entry) {
-        new = match &installed.before {
-            Some(before) => edit::set(client, &new, &installed.name, &Content::Raw(before)),
-            None => edit::remove(client, &new, &installed.name),
-        }
-        .map_err(refused)?;
-    }
-    for removed in &installed.removed {
-        if !found.iter().any(|entry| entry.name == removed.name) {
-            let content = Content::Raw(&removed.raw);
-            new = edit::set(client, &new, &removed.name, &content).map_err(refused)?;
-        }
-    }
-    if installed.made_servers {
-        new = edit::remove_empty(client, &new).map_err(refused)?;
-    }
-    // A file that is gone comes back only for what was taken out of it.
-    let is_there = place.old.is_some() || !installed.removed.is_empty();
-    let new = is_there.then(|| new.into_bytes());
-    Ok(Plan {
-        new,
-        after: After::Uninstalled,
-        place,
-    })
-}
-
-/// Takes out an entry that nothing is known of, if it is one of this gateway.
-fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Plan, String> {
-    let shown = place.file.display();
-    if restore {
-        return Err(format!("there is no backup of {shown}"));
-    }
-    let found = place.entries()?;
-    match found.iter().find(|entry| entry.name == name) {
-        None => Err(format!("{shown} has no entry {name:?}")),
-        Some(entry) if !is_ours(entry) => Err(format!(
-            "the entry {name:?} of {shown} starts another program: it stays"
-        )),
-        Some(_) => {
-            let new = edit::remove(place.client, place.text()?, name);
-            let new = new.map_err(|why| place.refusal(&why))?;
-            Ok(Plan {
-                new: Some(new.into_bytes()),
-                after: After::Uninstalled,
-                place,
-            })
-        }
-    }
 }
 
 #[cfg(test)]

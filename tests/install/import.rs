@@ -264,6 +264,213 @@ fn the_name_of_a_backend_is_explained_where_the_entry_has_another() {
 }
 
 #[test]
+fn no_server_gets_the_token_of_another_one() {
+    let names = ["my-docs", "my_docs", "my", "my-x", "outer"];
+    let headers = [
+        "Authorization",
+        "Authorization",
+        "X-Api-Key",
+        "Api-Key",
+        "X-Api-Key",
+    ];
+    let tokens = [
+        "hidden-1",
+        "hidden-2",
+        "hidden-3",
+        "hidden-4",
+        "${MY_X_API_KEY}",
+    ];
+    for place in ["env", "file"] {
+        let fakes = names.map(|_| FakeBackend::start().tool("note"));
+        let home = Home::empty();
+        let entries: Vec<String> = (0..names.len())
+            .map(|at| {
+                let prefix = if at < 2 { "Bearer " } else { "" };
+                let (name, url) = (names[at], fakes[at].url());
+                let (header, token) = (headers[at], &tokens[at]);
+                format!(
+                    r#""{name}": {{ "url": "{url}", "headers": {{ "{header}": "{prefix}{token}" }} }}"#
+                )
+            })
+            .collect();
+        home.write(
+            DESKTOP,
+            &format!(r#"{{ "mcpServers": {{ {} }} }}"#, entries.join(", ")),
+        );
+        home.does(&[
+            "install",
+            "claude-desktop",
+            "--import",
+            "--tokens",
+            place,
+            "--yes",
+        ]);
+        let entry = entry(&home);
+        let mut command = home.command(&["check"]);
+        for (name, value) in entry["env"].as_object().into_iter().flatten() {
+            command.env(name, value.as_str().unwrap());
+        }
+        let outer = entry["env"]["MY_X_API_KEY"].is_null();
+        assert!(outer, "the variable is the last server's: {}", entry["env"]);
+        command.env("MY_X_API_KEY", "hidden-outer");
+        assert!(command.output().unwrap().status.success());
+        for (at, fake) in fakes.iter().enumerate() {
+            let sent = fake.requests().remove(0);
+            let sent = sent.header(&headers[at].to_lowercase()).unwrap().to_owned();
+            let token = tokens[at].replace("${MY_X_API_KEY}", "hidden-outer");
+            assert_eq!(
+                sent.trim_start_matches("Bearer "),
+                token,
+                "{place}: {}",
+                names[at]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_of_a_token_that_is_there_is_in_nobodys_way() {
+    let home = Home::empty();
+    let token = "sentinel/secrets/a-authorization";
+    let server = |token: &str| {
+        format!(
+            r#"{{ "mcpServers": {{ "a": {{ "url": "http://127.0.0.1:9/mcp", "headers": {{ "Authorization": "Bearer {token}" }} }} }} }}"#
+        )
+    };
+    let import = || home.does(&["install", "cursor", "--import", "--keep", "--yes"]);
+    // An earlier import has left it.
+    home.write(token, "hidden-1\n");
+    home.write(".cursor/mcp.json", &server("hidden-1"));
+    import();
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("secrets/a-authorization\"")
+    );
+    // Another one's stays.
+    fs::remove_file(home.path("sentinel/sentinel.toml")).unwrap();
+    home.write(".cursor/mcp.json", &server("hidden-2"));
+    import();
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("secrets/a-authorization-2\"")
+    );
+    assert_eq!(home.read(token), "hidden-1\n");
+    assert_eq!(
+        home.read("sentinel/secrets/a-authorization-2"),
+        "hidden-2\n"
+    );
+}
+
+#[test]
+fn a_server_that_could_never_be_reached_stays_with_its_client() {
+    const FILE: &str = ".cursor/mcp.json";
+    let home = Home::empty();
+    let lan = r#""lan": { "url": "http://192.0.2.1/mcp", "headers": { "X-Key": "hidden-1" } }"#;
+    let file = |more: &str| home.write(FILE, &format!(r#"{{ "mcpServers": {{ {lan}{more} }} }}"#));
+    let stays = "lan stays: credentials would travel unencrypted to another machine";
+    file("");
+    let refused = home.run(&["install", "cursor", "--import", "--yes"]);
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    assert!(refused.out.contains(stays), "{}", refused.out);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+    // What its client was allowed to do comes along, also for a token in the URL.
+    file(
+        r#", "here": { "url": "http://127.0.0.1:9/mcp" },
+        "remote": { "command": "npx", "args": ["mcp-remote", "http://192.0.2.2/mcp?api_key=hidden-2", "--allow-http"] },
+        "unset": { "url": "https://${NOT_SET}/mcp" }"#,
+    );
+    let shown = home.does(&["install", "cursor", "--import", "--yes"]);
+    for line in [
+        stays,
+        "unset stays: url: the environment variable NOT_SET is not set",
+        "+ here",
+        "+ remote",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    assert!(!shown.contains("hidden"), "{shown}");
+    let left: Value = serde_json::from_str(&home.read(FILE)).unwrap();
+    let mut names: Vec<&String> = left["mcpServers"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["lan", "sentinel", "unset"]);
+    let config = home.read("sentinel/sentinel.toml");
+    assert!(!config.contains("192.0.2.1"), "{config}");
+    let (_, remote) = config.split_once("192.0.2.2").unwrap();
+    assert!(remote.contains("allow_insecure = true"), "{config}");
+    assert!(!home.path("sentinel/secrets").exists());
+}
+
+#[test]
+fn what_a_client_denies_stays_denied_and_its_own_rules_are_told() {
+    let fake = FakeBackend::start()
+        .tool("read_it")
+        .tool("drop_all")
+        .tool("remove_it");
+    let home = Home::empty();
+    let url = fake.url();
+    home.write(
+        ".codex/config.toml",
+        &format!("[mcp_servers.notes]\nurl = \"{url}\"\ndisabled_tools = [\"drop_all\"]\n\
+                  [mcp_servers.asks]\nurl = \"{url}?asks\"\ndefault_tools_approval_mode = \"prompt\"\n"),
+    );
+    let shown = home.does(&["install", "codex", "--import", "--yes"]);
+    assert!(
+        shown.contains("asks stays: its \"default_tools_approval_mode\""),
+        "{shown}"
+    );
+    let tools = || home.does(&["tools"]);
+    assert!(
+        tools().contains("remove_it") && !tools().contains("drop_all"),
+        "{}",
+        tools()
+    );
+
+    // The same server of a client that denies more is not the same backend.
+    let entry = |args: &str| {
+        format!(
+            r#"{{ "mcpServers": {{ "notes": {{ "command": "npx", "args": ["mcp-remote", "{url}"{args}] }} }} }}"#
+        )
+    };
+    home.write(DESKTOP, &entry(r#", "--ignore-tool", "REMOVE_it""#));
+    let shown = home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    assert!(
+        shown.contains("notes stays: its server is the backend notes already"),
+        "{shown}"
+    );
+    assert!(home.read(DESKTOP).contains("--ignore-tool"));
+
+    let home = Home::empty();
+    home.write(
+        DESKTOP,
+        &entry(r#", "--ignore-tool", "drop*", "--ignore-tool", "REMOVE_it""#),
+    );
+    home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    let tools = home.does(&["tools"]);
+    assert!(
+        tools.contains("read_it") && !tools.contains("drop_all") && !tools.contains("remove_it"),
+        "{tools}"
+    );
+
+    let home = Home::empty();
+    home.write(
+        ".claude.json",
+        &format!(r#"{{ "mcpServers": {{ "my docs": {{ "type": "http", "url": "{url}" }} }} }}"#),
+    );
+    home.write(
+        ".claude/settings.json",
+        r#"{ "permissions": { "deny": ["mcp__my_docs__drop_all", "mcp__other"] } }"#,
+    );
+    let ended = home.run(&["install", "claude-code", "--import", "--yes"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    for said in [
+        "rules of its own about tools of my docs (drop_all in ",
+        "tools.deny",
+    ] {
+        assert!(ended.err.contains(said), "{said} in {}", ended.err);
+    }
+}
+
+#[test]
 fn an_import_that_cannot_be_used_changes_nothing() {
     let home = Home::empty();
     let text = "{ \"mcpServers\": { \"a\": { \"url\": \"http://127.0.0.1:9/mcp\", \"headers\": { \"Bad Name\": \"x\" } } } }";

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +21,16 @@ struct Ended {
     code: i32,
     out: String,
     err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 const CONFIG: &str = "[[backends]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
@@ -60,12 +70,7 @@ impl Home {
     }
 
     fn run(&self, args: &[&str]) -> Ended {
-        let output = self.command(args).output().unwrap();
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(self.command(args).output().unwrap())
     }
 
     /// The same, which must succeed.
@@ -258,6 +263,23 @@ fn an_entry_of_ours_keeps_what_it_has_and_shows_no_secret() {
 }
 
 #[test]
+fn only_a_program_with_a_path_is_called_gone() {
+    let home = Home::new();
+    let cursor = |command: &str| {
+        let text = format!(r#"{{ "mcpServers": {{ "sentinel": {{ "command": "{command}" }} }} }}"#);
+        home.write(".cursor/mcp.json", &text);
+        home.does(&["install"])
+    };
+    assert!(!cursor("sentinel-gateway").contains("is gone"));
+    assert!(cursor("/none/sentinel-gateway").contains("whose program is gone"));
+    home.write(
+        "opencode/opencode.json",
+        r#"{ "mcp": { "sentinel": { "type": "local", "command": ["/none/sentinel-gateway"] } } }"#,
+    );
+    assert_eq!(home.does(&["install"]).matches("is gone").count(), 2);
+}
+
+#[test]
 fn nothing_is_written_without_a_yes() {
     let home = Home::new();
     let (client, file, text) = FILES[0];
@@ -305,6 +327,128 @@ fn what_cannot_be_installed_is_explained() {
     assert!(none.err.contains("has no entry"), "{}", none.err);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_config_of_the_working_folder_is_not_made_trusted() {
+    let home = Home::empty();
+    let toml = format!(
+        "{CONFIG}bearer = {{ command = [\"touch\", \"{}\"] }}\n",
+        home.path("ran").display()
+    );
+    home.write("project/sentinel.toml", &toml);
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        let output = command.current_dir(home.path("project")).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for args in [&["--yes"][..], &["--dry-run"], &["--yes", "--project"]] {
+        let (code, said) = run(&[&["install", "cursor"], args].concat());
+        assert_eq!(code, 2, "{said}");
+        let path = home.path("project/sentinel.toml").canonicalize().unwrap();
+        let fix = format!(
+            "if it is yours: sentinel-gateway install cursor --config {}",
+            path.display()
+        );
+        assert!(
+            said.contains("was only found in the working folder"),
+            "{said}"
+        );
+        assert!(said.contains(&fix), "{said}");
+    }
+    for file in [".cursor", "project/.cursor", "ran"] {
+        assert!(!home.path(file).exists(), "{file}");
+    }
+    // Named, it is the user's choice.
+    let (code, said) = run(&["install", "cursor", "--yes", "--config", "sentinel.toml"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        home.read(".cursor/mcp.json")
+            .contains("project/sentinel.toml")
+    );
+    assert!(!home.path("ran").exists());
+}
+
+/// Runs the gateway with this text as the administrator's file. `None` where a folder can't be mounted for
+/// one process.
+#[cfg(target_os = "linux")]
+fn run_administered(home: &Home, administrators: &str, args: &[&str]) -> Option<Ended> {
+    let etc = tempfile::tempdir().unwrap();
+    fs::create_dir(etc.path().join("sentinel")).unwrap();
+    fs::write(etc.path().join("sentinel/sentinel.toml"), administrators).unwrap();
+    let mount = format!(
+        "mount --bind '{}' /etc && exec \"$@\"",
+        etc.path().display()
+    );
+    let launched = |program: &std::ffi::OsStr| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &mount, "sh"]).arg(program);
+        command
+    };
+    let tried = launched("true".as_ref()).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a folder can't be mounted for one process");
+        return None;
+    }
+    let command = home.command(args);
+    let mut whole = launched(command.get_program());
+    whole.args(command.get_args()).env_clear();
+    whole.current_dir(home.folder.path()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        whole.envs(value.map(|value| (name, value)));
+    }
+    Some(Ended::of(whole.output().unwrap()))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_administrators_file_alone_is_enough_for_an_entry() {
+    const TEAM: &str = "[[backends]]\nname = \"team\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    const FILE: &str = ".cursor/mcp.json";
+    let home = Home::empty();
+    let args = || {
+        let file: Value = serde_json::from_str(&home.read(FILE)).unwrap();
+        file["mcpServers"]["sentinel"]["args"].clone()
+    };
+    let Some(ended) = run_administered(&home, TEAM, &["install", "cursor", "--yes"]) else {
+        return;
+    };
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(args(), serde_json::json!([]));
+    // A project's file is neither named nor in the way.
+    home.write("sentinel.toml", CONFIG);
+    let ended = run_administered(&home, TEAM, &["install", "zed", "--yes"]).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(!home.read("zed/settings.json").contains("--config"));
+    // Without backends in it there has to be another config.
+    let ended = run_administered(&home, "", &["install", "vscode", "--yes"]).unwrap();
+    assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+    assert!(
+        ended.err.contains("only found in the working folder"),
+        "{}",
+        ended.err
+    );
+
+    // What is taken over makes the user's file, which the entry names then.
+    let nothing = ["install", "cursor", "--import", "--yes"];
+    let ended = run_administered(&home, TEAM, &nothing).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+    home.write(
+        FILE,
+        r#"{ "mcpServers": { "notes": { "url": "http://127.0.0.1:8/mcp" } } }"#,
+    );
+    let ended = run_administered(&home, TEAM, &nothing).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("name = \"notes\"")
+    );
+    assert_eq!(args()[0], "--config");
+}
+
 #[test]
 fn a_yaml_client_gets_the_text_to_paste() {
     let home = Home::new();
@@ -334,6 +478,40 @@ fn a_project_has_its_own_file() {
     assert!(!home.path(".vscode/mcp.json").exists());
 }
 
+#[test]
+fn no_client_writes_into_the_file_of_another_one_or_beside_its_own() {
+    let home = Home::new();
+    home.write("opencode.json", "{}");
+    home.does(&[
+        "install",
+        "claude-code",
+        "copilot",
+        "opencode",
+        "--project",
+        "--yes",
+    ]);
+    assert!(home.read(".mcp.json").contains("\"alwaysLoad\""));
+    assert!(home.read(".github/mcp.json").contains("\"deferTools\""));
+    assert!(home.read("opencode.json").contains("sentinel"));
+    assert!(!home.path("opencode.jsonc").exists());
+    home.does(&[
+        "uninstall",
+        "claude-code",
+        "copilot",
+        "opencode",
+        "--project",
+        "--yes",
+    ]);
+    assert!(!home.path(".mcp.json").exists());
+    assert_eq!(home.read("opencode.json"), "{}");
+    // Of several builds the one that is here gets its first file.
+    let folder = home.path("Code - Insiders/User");
+    fs::create_dir_all(&folder).unwrap();
+    home.does(&["install", "vscode", "--yes"]);
+    assert!(folder.join("mcp.json").exists());
+    assert!(!home.path("Code").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_running_claude_desktop_is_found() {
@@ -345,8 +523,19 @@ fn a_running_claude_desktop_is_found() {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    let warned = home.run(&["install", "claude-desktop", "--dry-run"]);
+    let file = "Claude/claude_desktop_config.json";
+    let mut said = vec![home.run(&["install", "claude-desktop", "--yes"]).err];
+    let with = home.read(file);
+    home.write(file, "{}");
+    said.push(
+        home.run(&["check", "--client", "claude-desktop", "--fix"])
+            .err,
+    );
+    home.write(file, &with);
+    said.push(home.run(&["uninstall", "claude-desktop", "--yes"]).err);
     drop(desktop.stdin.take());
     desktop.wait().unwrap();
-    assert!(warned.err.contains("quit it first"), "{}", warned.err);
+    for said in said {
+        assert!(said.contains("quit it first"), "{said}");
+    }
 }

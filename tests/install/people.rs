@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Home;
+use super::{Ended, Home};
 use crate::common::fake::FakeBackend;
 
 const DESKTOP: &str = "Claude/claude_desktop_config.json";
@@ -50,6 +50,40 @@ fn a_client_is_checked_as_it_starts_the_gateway() {
 }
 
 #[test]
+fn codex_gets_the_variables_of_the_config_by_name() {
+    const FILE: &str = ".codex/config.toml";
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let more = "headers = { \"X-Key\" = \"${NOTES_KEY}\", \"X-Home\" = \"${HOME}\" }";
+    home.write("sentinel/sentinel.toml", &fake.entry("notes", more));
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        Ended::of(command.env("NOTES_KEY", "hidden").output().unwrap())
+    };
+    assert_eq!(run(&["install", "codex", "--yes"]).code, 0);
+    let written = home.read(FILE);
+    assert!(
+        written.contains("env_vars = [\"NOTES_KEY\"]\n"),
+        "{written}"
+    );
+    let whole = run(&["check", "--client", "codex"]);
+    assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
+    // Codex passes nothing else on, whatever its shell has.
+    home.write(FILE, &written.replace("env_vars = [\"NOTES_KEY\"]\n", ""));
+    let without = run(&["check", "--client", "codex"]);
+    assert_eq!(without.code, 1, "{}{}", without.out, without.err);
+    let said = without.out + &without.err;
+    assert!(said.contains("NOTES_KEY is not set"), "{said}");
+    // Where it is written otherwise, too.
+    let named = "env_vars = [{ name = \"NOTES_KEY\", source = \"local\" }]\n";
+    home.write(
+        FILE,
+        &written.replace("env_vars = [\"NOTES_KEY\"]\n", named),
+    );
+    assert_eq!(run(&["check", "--client", "codex"]).code, 0);
+}
+
+#[test]
 fn an_entry_that_is_gone_is_told_and_put_back() {
     let fake = FakeBackend::start().tool("note");
     let home = Home::empty();
@@ -90,6 +124,38 @@ fn the_command_that_comes_next_can_be_typed_with_a_config_and_without() {
     let next = "next: sentinel-gateway install cursor --dry-run\n";
     assert!(shown.contains(next), "{shown}");
     home.does(&["install", "cursor", "--dry-run"]);
+}
+
+#[test]
+fn an_entry_that_was_changed_by_hand_is_not_called_gone_and_stays() {
+    let home = Home::new();
+    home.write(DESKTOP, "{ \"mcpServers\": { \"a\": {} } }");
+    home.does(&["install", "claude-desktop", "--yes"]);
+    let mut file: serde_json::Value = serde_json::from_str(&home.read(DESKTOP)).unwrap();
+    file["mcpServers"]["sentinel"]["command"] = "/usr/local/bin/wrapper".into();
+    let edited = file.to_string();
+    home.write(DESKTOP, &edited);
+    for args in [
+        &["check", "--client", "claude-desktop"][..],
+        &["check", "--client", "claude-desktop", "--fix"],
+        &["uninstall", "claude-desktop", "--yes"],
+    ] {
+        let refused = home.run(args);
+        assert_eq!(refused.code, 1, "{args:?}: {}{}", refused.out, refused.err);
+        let said = &refused.err;
+        assert!(said.contains("starts another program"), "{args:?}: {said}");
+        assert!(!said.contains("is gone"), "{said}");
+        assert_eq!(home.read(DESKTOP), edited, "{args:?}");
+    }
+    // The record is kept, so the way back is open.
+    home.does(&[
+        "uninstall",
+        "claude-desktop",
+        "--restore",
+        "--force",
+        "--yes",
+    ]);
+    assert_eq!(home.read(DESKTOP), "{ \"mcpServers\": { \"a\": {} } }");
 }
 
 #[test]
@@ -170,6 +236,7 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     let (code, said) = terminal.end();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("notes is up"), "{said}");
+    assert!(!said.contains("hidden-token"), "{said}");
     assert_eq!(
         home.read("sentinel/secrets/notes-authorization"),
         "hidden-token\n"
@@ -184,6 +251,37 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     terminal.type_line("n");
     assert_eq!(terminal.end().0, 1);
     assert!(!home.path(".cursor/mcp.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_is_not_typed_to_the_end_leaves_the_terminal_as_it_was() {
+    use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
+
+    let home = Home::empty();
+    // A shell that shows afterwards what the terminal does.
+    let init = home.command(&["init"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "\"$0\" init; stty -a"])
+        .arg(init.get_program())
+        .current_dir(home.folder.path())
+        .env_clear();
+    for (name, value) in init.get_envs() {
+        shell.envs(value.map(|value| (name, value)));
+    }
+    let mut terminal = PseudoTerminal::start(&mut shell, 120, OnTerminal::All);
+    terminal.wait_for("URL of an MCP server");
+    terminal.type_line("http://127.0.0.1:9/mcp");
+    terminal.wait_for("Name (empty");
+    terminal.type_line("notes");
+    terminal.wait_for("Token, if it wants one");
+    terminal.type_keys("hidden\u{3}");
+    let (_, said) = terminal.end();
+    assert!(said.contains("nothing was written"), "{said}");
+    assert!(said.contains(" echo ") && said.contains(" isig "), "{said}");
+    assert!(!said.contains("hidden"), "{said}");
+    assert!(!home.path("sentinel/sentinel.toml").exists());
 }
 
 #[test]

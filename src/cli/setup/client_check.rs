@@ -3,41 +3,22 @@
 //! Owns whether the client's entry is there, which variables and folder its gateway would have, and
 //! whether the client's own rules about tools hold. What the backends say then is the usual check.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 
-use super::{Machine, failed, named};
+use super::rules::{self, Rule};
+use super::{Machine, failed, named, warn_if_running};
 use crate::cli::args::Cli;
 use crate::cli::exit::BAD_CONFIG;
 use crate::cli::terminal::{one_line, print_message, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::edit::Entry;
-use crate::client_config::servers::{command_line, is_ours, tool_rules, variables};
+use crate::client_config::servers::{command_line, is_ours, passed, tool_rules, variables};
 use crate::config::{Config, Environment, SearchExposes, ToolMode, load};
 use crate::files;
 use crate::install::{Place, plan_fix};
 use crate::snapshot::searches_itself;
-
-/// What a client with a window passes on of the user's environment, as far as is known.
-const PASSED: [&str; 11] = [
-    "HOME",
-    "PATH",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TMPDIR",
-    "APPDATA",
-    "LOCALAPPDATA",
-    "USERPROFILE",
-    "XDG_CONFIG_HOME",
-    "XDG_STATE_HOME",
-];
-
-/// Most bytes of a file with rules of a client.
-const MAX_SETTINGS: u64 = 64 << 20;
-/// Most of a client's rules that are named.
-const MAX_NAMED: usize = 5;
 
 /// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
 ///
@@ -73,7 +54,9 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         .map_err(|problems| report_problems(&problems))?;
     let env = surroundings(client, &entry, &machine);
     let mut config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
-    let rules = past_rules(&config, client, || rules(&machine, client, &entry, &file));
+    let rules = past_rules(&config, client, || {
+        own_rules(&machine, client, &entry, &file)
+    });
     config.warnings.extend(rules);
     if let (Some(used), Some(own)) = (&config.source, machine.env.user_file())
         && *used != own
@@ -88,31 +71,14 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
     Ok(config)
 }
 
-/// A rule of the client about a tool, and the file that it stands in.
-type Rule = (String, String);
-
 /// The client's rules about single tools of this gateway.
-fn rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<Rule> {
+fn own_rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<Rule> {
     let in_entry = tool_rules::in_entry(&entry.value).into_iter();
-    let mut rules: Vec<Rule> = in_entry.map(|tool| (tool, file.to_owned())).collect();
-    let further = machine.with_places(|places| places.rule_files(client));
-    let folder = machine.env.working_folder();
-    let further = further.into_iter().map(|path| folder.join(path));
-    // The working folder may be the home.
-    let mut paths = vec![PathBuf::from(file)];
-    for path in further {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    for path in paths {
-        let text = files::read_up_to(&path, MAX_SETTINGS).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let tools = tool_rules::in_text(client, &entry.name, &text).into_iter();
-        let shown = path.display().to_string();
-        rules.extend(tools.map(|tool| (tool, shown.clone())));
-    }
-    rules
+    let in_entry = in_entry.map(|tool| (tool, file.to_owned()));
+    let further = rules::rules(machine, client, &entry.name, Path::new(file)).into_iter();
+    in_entry
+        .chain(further.filter(|(tool, _)| tool != tool_rules::ALL))
+        .collect()
 }
 
 /// What to know of these rules where this client calls tools by `call_tool`; `None` where they hold.
@@ -135,21 +101,9 @@ fn past_rules(
         false => r#"search_exposes = "activate" lists a found tool under its own name"#,
         true => r#"tool_mode = "all" lists tools under their own names"#,
     };
-    let rules = rules();
-    let (_, file) = rules.first()?;
-    let mut tools: Vec<&str> = Vec::new();
-    for (tool, _) in &rules {
-        if !tools.contains(&tool.as_str()) {
-            tools.push(tool);
-        }
-    }
-    let named = tools[..tools.len().min(MAX_NAMED)].join(", ");
-    let more = match tools.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let shown = rules::shown(&rules())?;
     Some(one_line(&format!(
-        "the client has rules of its own about tools ({named}{more} in {file}). With tool_mode = \"{mode}\" it calls tools through call_tool: its rules about a single tool have no effect then, and a rule about call_tool applies to every tool. \
+        "the client has rules of its own about tools ({shown}). With tool_mode = \"{mode}\" it calls tools through call_tool: its rules about a single tool have no effect then, and a rule about call_tool applies to every tool. \
          tools.deny works in any case; {instead}"
     )))
 }
@@ -165,11 +119,17 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
     let file = machine.file(client, false)?;
     let place = Place::read(client, &file, &machine.state)?;
     let shown = place.file.display().to_string();
-    if let Some(found) = place.entries()?.into_iter().find(is_ours) {
-        return Ok((found, shown));
+    let entries = place.entries()?;
+    if let Some(found) = entries.iter().find(|entry| is_ours(entry)) {
+        return Ok((found.clone(), shown));
     }
-    let installed = place.installed();
-    match installed {
+    let is_there = |name: &String| entries.iter().any(|entry| entry.name == *name);
+    match place.installed() {
+        Some(name) if is_there(&name) => Err(format!(
+            "the entry {name} of {shown} starts another program, not this gateway, and nothing was changed: \
+             `sentinel-gateway install {} --name {name}` shows what it would write in its place, and asks",
+            client.id
+        )),
         None => Err(format!(
             "{shown} has no entry of this gateway: `sentinel-gateway install {}` writes one",
             client.id
@@ -180,6 +140,10 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
             client.name, client.id
         )),
         Some(name) => {
+            warn_if_running(
+                client,
+                "If the entry is gone again afterwards, type this command again",
+            );
             plan_fix(place)?.apply()?;
             print_message(&format!("the entry {name} is back in {shown}"));
             let place = Place::read(client, &file, &machine.state)?;
@@ -194,17 +158,16 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
 /// The variables and the folder that the client starts its servers with.
 fn surroundings(client: &Client, entry: &Entry, machine: &Machine) -> Environment {
     let own = variables(&entry.value);
-    let is_desktop = client.is_desktop;
+    let named = passed(&entry.value);
+    let passes = client.passes();
     let env = Environment::of_process().with_variables(move |name| {
         let set = own.iter().find(|(known, _)| known == name);
-        let inherited = || {
-            std::env::var(name)
-                .ok()
-                .filter(|_| !is_desktop || PASSED.contains(&name))
-        };
+        let is_passed = passes.is_none_or(|passes| passes.contains(&name))
+            || named.iter().any(|known| known == name);
+        let inherited = || std::env::var(name).ok().filter(|_| is_passed);
         set.map(|(_, value)| value.clone()).or_else(inherited)
     });
-    match is_desktop {
+    match client.is_desktop {
         true => env.with_working_folder(&machine.home),
         false => env,
     }

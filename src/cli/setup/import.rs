@@ -3,20 +3,24 @@
 //! Owns what is shown of it, and that sentinel.toml and the files of tokens are written before anything
 //! is taken out of a client's file.
 
+mod lines;
+mod names;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::cli::terminal::{CAUTION, GOOD, one_line};
+use crate::cli::terminal::CAUTION;
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
-use crate::client_config::entry::quoted;
-use crate::client_config::import::{FOLDER, Imported, Tokens, backend, backend_name};
-use crate::client_config::servers::{Remote, Server, has_variables, server};
-use crate::config::{Config, Environment, Overrides, load};
+use crate::client_config::import::{FOLDER, Imported, Keep, Tokens, backend, backend_name};
+use crate::client_config::servers::{Limits, Remote, Server, server};
+use crate::config::{BackendConfig, Config, Environment, Overrides, check_text, load};
 use crate::files::{self, Readers};
+use lines::{Became, Line, shown_url};
+use names::{Names, is_usable, line};
 
 /// Most bytes of a sentinel.toml.
 const MAX_BYTES: u64 = 16 << 20;
@@ -28,13 +32,30 @@ pub(super) struct Import {
     new: Vec<(Remote, Imported)>,
     /// Variables with tokens that the config names already, and that an entry has to set.
     needed: Vec<(String, String)>,
-    /// The entries that are backends now, by client.
-    became: Vec<(&'static str, Vec<String>)>,
-    /// What is to be said.
-    shown: String,
+    /// What becomes of the clients' entries, and is to be said of them.
+    lines: Vec<Line>,
+    names: Names,
 }
 
 impl Import {
+    /// For a config at this path; `known` is what is there already.
+    pub(super) fn of(path: &Path, known: Option<&Config>) -> Self {
+        Self {
+            names: Names::of(path, known),
+            ..Self::default()
+        }
+    }
+
+    /// Reads ahead which variables a client's servers name. To be called with the entries of all clients
+    /// before any are added.
+    pub(super) fn reserve(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Server::Remote(remote) = server(entry) {
+                self.names.reserve(&remote);
+            }
+        }
+    }
+
     /// Reads a client's entries. `known` is the config that there is already.
     pub(super) fn add(
         &mut self,
@@ -43,44 +64,70 @@ impl Import {
         known: Option<&Config>,
         tokens: Tokens,
     ) {
-        let mut became = Vec::new();
         for entry in entries {
-            let shown = one_line(&entry.name);
-            match server(entry) {
-                Server::Ours => {}
-                Server::Stays(why) => {
-                    let _ = writeln!(self.shown, "  {shown} stays: {why}");
-                }
-                Server::Remote(remote) => {
-                    let (name, is_new) = self.backend_of(&remote, entry, client, known, tokens);
-                    became.push(entry.name.clone());
-                    let sign = if is_new { "+" } else { "=" };
-                    let why = why_this_name(&entry.name, &name, is_new);
-                    let url = shown_url(&remote.url);
-                    let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
+            let result = match server(entry) {
+                Server::Ours => continue,
+                Server::Stays(why) => Err(why),
+                Server::Remote(remote) => self
+                    .backend_of(&remote, entry, client, known, tokens)
+                    .map(|(name, is_new)| Became {
+                        name,
+                        is_new,
+                        shown_url: shown_url(&remote.url),
+                    }),
+            };
+            self.lines.push(Line {
+                client: client.id,
+                entry: entry.name.clone(),
+                result,
+            });
+        }
+    }
+
+    /// Tries the new backends as sentinel.toml at this path would have them: one that could never connect
+    /// is not taken over, and its entries stay.
+    pub(super) fn try_out(&mut self, path: &Path, env: &Environment) {
+        let text: String = self.new.iter().map(|(_, new)| &*new.toml).collect();
+        let Ok(config) = check_text(text, path, env) else {
+            return; // The whole file is checked when it is written.
+        };
+        let unusable = self.new.iter().filter_map(|(_, new)| {
+            let why = why_unusable(&config, &new.name)?;
+            Some((new.name.clone(), why))
+        });
+        for (name, why) in unusable.collect::<Vec<_>>() {
+            self.new.retain(|(_, new)| new.name != name);
+            for line in &mut self.lines {
+                if line.result.as_ref().is_ok_and(|became| became.name == name) {
+                    line.result = Err(why.clone());
                 }
             }
         }
-        self.became.push((client.id, became));
     }
 
     /// Takes a server that a person has named.
     pub(super) fn add_named(&mut self, name: &str, remote: &Remote, tokens: Tokens) {
-        let imported = backend(
-            remote,
-            name,
-            "More keys: `sentinel-gateway schema`.",
-            tokens,
-        );
-        let _ = writeln!(
-            self.shown,
-            "{GOOD}+ {name}{GOOD:#} {}",
-            shown_url(&remote.url)
-        );
+        const ORIGIN: &str = "More keys: `sentinel-gateway schema`.";
+        self.names.reserve(remote);
+        let names = &self.names;
+        let imported = names.with_keep(tokens, |keep| backend(remote, name, ORIGIN, keep));
+        self.names.take(&imported);
+        self.lines.push(Line {
+            client: "",
+            entry: name.to_owned(),
+            result: Ok(Became {
+                name: name.to_owned(),
+                is_new: true,
+                shown_url: shown_url(&remote.url),
+            }),
+        });
         self.new.push((remote.clone(), imported));
     }
 
     /// The backend that a server becomes, or is already, and whether it is new.
+    ///
+    /// # Errors
+    /// Why its entry stays.
     fn backend_of(
         &mut self,
         remote: &Remote,
@@ -88,18 +135,17 @@ impl Import {
         client: &Client,
         known: Option<&Config>,
         tokens: Tokens,
-    ) -> (String, bool) {
-        if let Some((_, same)) = self.new.iter().find(|(other, _)| other == remote) {
-            return (same.name.clone(), false);
+    ) -> Result<(String, bool), String> {
+        let is_reached_alike =
+            |other: &Remote| other.url == remote.url && other.headers == remote.headers;
+        let mut new = self.new.iter();
+        if let Some((other, same)) = new.find(|(other, _)| is_reached_alike(other)) {
+            return match *other == *remote {
+                true => Ok((same.name.clone(), false)),
+                false => Err(limited_otherwise(&same.name)),
+            };
         }
         let plain = backend_name(&entry.name, &[]);
-        let path = known.and_then(|config| config.source.as_deref());
-        // Its token may be in the entry of the client that it came from: this one's needs it, too.
-        let names = |variable: &str| {
-            let text = path.and_then(|path| files::read_up_to(path, MAX_BYTES).ok());
-            let text = text.unwrap_or_default();
-            String::from_utf8_lossy(&text).contains(&format!("env = {}", quoted(variable)))
-        };
         let known = known.map_or(&[][..], |config| &config.backends);
         let is_same = |url: &Url| Url::parse(&remote.url).is_ok_and(|own| own == *url);
         let same = known.iter().find(|backend| {
@@ -112,26 +158,31 @@ impl Import {
         });
         if let Some(same) = same {
             let name = same.name.to_string();
-            let tokens = backend(remote, &name, "", Tokens::Env).env.into_iter();
-            self.needed
-                .extend(tokens.filter(|(variable, _)| names(variable)));
-            return (name, false);
+            if !are_covered(&remote.tools, same) {
+                return Err(limited_otherwise(&name));
+            }
+            // Its token may be in the entry of the client that it came from: this one's needs it, too.
+            let import = |keep: Keep<'_>| backend(remote, &name, "", keep);
+            self.needed.extend(self.names.needed(&name, import));
+            return Ok((name, false));
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
         let own = self.new.iter().map(|(_, new)| new.name.clone());
         let taken: Vec<String> = taken.chain(own).collect();
         let name = backend_name(&entry.name, &taken);
         let origin = format!("From {} ({:?}).", client.name, entry.name);
-        let imported = backend(remote, &name, &origin, tokens);
+        let names = &self.names;
+        let imported = names.with_keep(tokens, |keep| backend(remote, &name, &origin, keep));
+        self.names.take(&imported);
         self.new.push((remote.clone(), imported));
-        (name, true)
+        Ok((name, true))
     }
 
     /// The entries of a client that are backends now.
-    pub(super) fn became(&self, client: &Client) -> &[String] {
-        let mut all = self.became.iter();
-        all.find(|(id, _)| *id == client.id)
-            .map_or(&[], |(_, names)| names)
+    pub(super) fn became(&self, client: &Client) -> Vec<String> {
+        let lines = self.lines.iter();
+        let became = lines.filter(|line| line.client == client.id && line.result.is_ok());
+        became.map(|line| line.entry.clone()).collect()
     }
 
     /// Whether sentinel.toml gets anything.
@@ -164,7 +215,7 @@ impl Import {
 
     /// What is taken over, and what stays.
     pub(super) fn shown(&self) -> String {
-        let mut shown = self.shown.clone();
+        let mut shown: String = self.lines.iter().map(Line::shown).collect();
         let files = self
             .new
             .iter()
@@ -179,6 +230,15 @@ impl Import {
         }
         if variables > 0 {
             let _ = writeln!(shown, "  tokens go into {variables} variables of the entry");
+        }
+        for (_, new) in &self.new {
+            if let Some(address) = &new.returns_to {
+                let _ = writeln!(
+                    shown,
+                    "{CAUTION}  {}{CAUTION:#} signs in with the client ID of its entry: where that was registered, {address} has to be a redirect address",
+                    new.name
+                );
+            }
         }
         for need in self.needs() {
             let _ = writeln!(
@@ -212,7 +272,7 @@ impl Import {
             new.push('\n');
             new.push_str(&backend.toml);
         }
-        let made = self.write_tokens(files::folder_of(&target))?;
+        let made = self.write_tokens(files::folder_of(path))?;
         let undo = |why: String| {
             made.iter().for_each(|path| drop(files::remove(path)));
             why
@@ -223,7 +283,7 @@ impl Import {
         let written = swap(old.as_deref(), Some(new.as_bytes()));
         written.map_err(|error| undo(format!("{shown}: {error}")))?;
         let overrides = Overrides {
-            config: Some(target.clone()),
+            config: Some(path.to_owned()),
             ..Overrides::default()
         };
         load(&overrides, &Environment::of_process())
@@ -243,20 +303,63 @@ impl Import {
         let mut made: Vec<PathBuf> = Vec::new();
         for (name, secret) in self.new.iter().flat_map(|(_, new)| &new.files) {
             let path = folder.join(name);
-            let written = match files::exists(&path) {
-                true => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-                false => files::private_folder(&folder.join(FOLDER)).and_then(|()| {
-                    files::replace(&path, format!("{secret}\n").as_bytes(), Readers::User)
-                }),
+            let is_new = !files::exists(&path);
+            let written = match is_usable(&path, secret) {
+                false => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+                // Also one that is there, so that it is for the user alone.
+                true => files::private_folder(&folder.join(FOLDER))
+                    .and_then(|()| files::replace(&path, &line(secret), Readers::User)),
             };
             if let Err(error) = written {
                 made.iter().for_each(|path| drop(files::remove(path)));
                 return Err(format!("{} can't be written: {error}", path.display()));
             }
-            made.push(path);
+            if is_new {
+                made.push(path);
+            }
         }
         Ok(made)
     }
+}
+
+/// Why a backend could never connect, as this config has it; `None` where it may.
+fn why_unusable(config: &Config, name: &str) -> Option<String> {
+    let mut known = config.configured.iter();
+    let held = known.find(|known| *known.name == *name)?.held.as_deref();
+    if let Some(held) = held {
+        return Some(held.to_owned());
+    }
+    let mut backends = config.backends.iter();
+    let backend = backends.find(|backend| *backend.name == *name)?;
+    match &backend.url {
+        _ if backend.of_administrator => {
+            Some("the administrator's file has another server of this name".to_owned())
+        }
+        Err(why) => Some(why.clone()),
+        Ok(_) => None,
+    }
+}
+
+/// Whether a backend has these limits already.
+fn are_covered(limits: &Limits, backend: &BackendConfig) -> bool {
+    let denied = |glob: &String| backend.tools.deny.iter().any(|one| one.written() == glob);
+    let is_allowed = |allow: &Vec<String>| {
+        let known = backend.tools.allow.as_ref();
+        known.is_some_and(|known| {
+            known
+                .iter()
+                .all(|one| allow.iter().any(|own| one.written() == own))
+        })
+    };
+    limits.deny.iter().all(denied) && limits.allow.as_ref().is_none_or(is_allowed)
+}
+
+/// Why an entry stays that limits the tools of a server more than the backend does.
+fn limited_otherwise(backend: &str) -> String {
+    format!(
+        "its server is the backend {backend} already, with other rules about tools or signing in, and they hold for calls through the gateway: \
+         write what this entry says into {backend}, such as tools.deny, and import again"
+    )
 }
 
 /// The beginning of a new sentinel.toml.
@@ -267,35 +370,4 @@ fn head(entry_name: &str) -> String {
         "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
          [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
     )
-}
-
-/// Why the backend of a client's entry has this name, where that isn't plain to see.
-fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
-    let valid = backend_name(entry, &[]);
-    let why = match (is_new, valid == entry, valid == name) {
-        (false, ..) if name == entry => "this server is a backend already".to_owned(),
-        (false, ..) => format!("the server of {entry} is this backend already"),
-        (true, true, true) => return String::new(),
-        (true, false, true) => format!("{entry} is not a valid name of a backend"),
-        (true, true, false) => format!("another backend has the name {entry}"),
-        (true, false, false) => format!(
-            "{entry} is not a valid name of a backend, and another backend has the name {valid}"
-        ),
-    };
-    format!(" ({})", one_line(&why))
-}
-
-/// The URL without user and query, which may be secrets.
-fn shown_url(url: &str) -> String {
-    if has_variables(url) {
-        return one_line(url.split('?').next().unwrap_or_default());
-    }
-    match Url::parse(url) {
-        Ok(url) => one_line(&format!(
-            "{}{}",
-            url.origin().ascii_serialization(),
-            url.path()
-        )),
-        Err(_) => String::new(),
-    }
 }

@@ -1,24 +1,24 @@
 //! `install`: writes the entry.
 
-use std::path::{Path, PathBuf};
+mod found;
+
+use std::path::Path;
 
 use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
-use super::{Machine, begin, failed, for_each, overview, print};
+use super::{Machine, begin, failed, for_each, overview, print, rules, warn_if_running};
 use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
-use crate::cli::exit::{BAD_CONFIG, FAILED};
-use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};
-use crate::client_config::clients::{Client, Format};
-use crate::client_config::entry::Launch;
+use crate::cli::exit::FAILED;
+use crate::cli::terminal::{DIM, HEAD, one_line, warn};
+use crate::client_config::clients::{CLIENTS, Client, Format};
+use crate::client_config::entry::{Launch, Shape};
 use crate::client_config::snippet::snippet;
-use crate::config::{Config, Environment, Overrides, load};
-use crate::files;
+use crate::config::{Environment, Overrides, load};
 use crate::install::executable::Executable;
-use crate::install::running::is_claude_desktop_running;
 use crate::install::{Place, Wanted, plan_install};
-use crate::text::keep_from_output;
+use found::{Found, usable_config};
 
 /// Writes the entry into each client's file, or shows what is here where none is named.
 pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
@@ -53,31 +53,22 @@ impl<'a> Job<'a> {
         overrides: &Overrides,
         args: &'a Install,
     ) -> Result<Self, u8> {
-        let config = usable_config(overrides, &machine.env, args.import)?;
+        let config = usable_config(overrides, &machine.env, args.import, &args.clients)?;
         let executable = executable(&machine.env).map_err(|why| failed(&why))?;
-        let mut launch =
-            launch(&executable, &config.path, overrides).map_err(|why| failed(&why))?;
-        let mut import = Import::default();
-        if args.import {
-            for client in clients
-                .iter()
-                .filter(|client| client.format != Format::Yaml)
-            {
-                let entries = machine
-                    .file(client, args.writing.project)
-                    .and_then(|file| Place::read(client, &file, &machine.state))
-                    .and_then(|place| place.entries());
-                let entries = entries.map_err(|why| failed(&why))?;
-                import.add(
-                    client,
-                    &entries,
-                    config.config.as_ref(),
-                    args.tokens.tokens(),
-                );
-            }
-            launch.env = import.env();
-            launch.passed = import.needs();
-        }
+        let import = match args.import {
+            true => imported(&machine, clients, &config, args).map_err(|why| failed(&why))?,
+            false => Import::default(),
+        };
+        // Where the administrator's config is the only one, a gateway finds it without being told.
+        let named = config.is_there() || !import.is_empty();
+        let named = named.then_some(config.path.as_path());
+        let launch = launch(&executable, named, overrides).map_err(|why| failed(&why))?;
+        let env = import.env();
+        let launch = Launch {
+            passed: to_pass(&config, &import, &env),
+            env,
+            ..launch
+        };
         let job = Self {
             machine,
             args,
@@ -114,17 +105,17 @@ impl<'a> Job<'a> {
             return Err(FAILED);
         }
         self.import
-            .write(&config.path, &self.args.writing.name)
+            .write(&config.path, self.args.writing.name())
             .map_err(|why| failed(&why))?;
         offer_sign_ins(&config.path, &self.machine.env, &self.import);
         Ok(())
     }
 
     /// The entries of a client that go, since they are backends now; only with consent.
-    fn to_remove(&self, client: &Client) -> &[String] {
+    fn to_remove(&self, client: &Client) -> Vec<String> {
         let became = self.import.became(client);
         if self.args.keep || became.is_empty() {
-            return &[];
+            return Vec::new();
         }
         if self.args.writing.dry_run || self.args.writing.yes {
             return became;
@@ -137,7 +128,7 @@ impl<'a> Job<'a> {
         if wants(&question, &self.args.writing) {
             became
         } else {
-            &[]
+            Vec::new()
         }
     }
 
@@ -146,17 +137,17 @@ impl<'a> Job<'a> {
         let (executable, launch, writing) = (&self.executable, &self.launch, &self.args.writing);
         let file = self.machine.file(client, writing.project)?;
         if client.format == Format::Yaml {
-            show_snippet(client, &file, launch, &writing.name);
+            show_snippet(client, &file, launch, writing.name());
             return settled(executable, writing);
         }
         let place = Place::read(client, &file, &self.machine.state)?;
-        let entry = launch.entry(client.shape, &writing.name);
+        let entry = launch.entry(client.shape, writing.name());
         let plan = plan_install(
             place,
             &Wanted {
-                name: &writing.name,
+                name: writing.name(),
                 entry: &entry,
-                remove: self.to_remove(client),
+                remove: &self.to_remove(client),
             },
         )?;
         let file = plan.place().file.display().to_string();
@@ -169,13 +160,10 @@ impl<'a> Job<'a> {
         if let Some(note) = executable.note() {
             print(&format!("{DIM}note:{DIM:#} {note}\n"));
         }
-        let runs = client.id == "claude-desktop" && is_claude_desktop_running();
-        if runs {
-            warn(
-                "Claude Desktop is running, and may write its file anew from memory: quit it first. \
-             `sentinel-gateway check --client claude-desktop --fix` puts an entry back that is gone",
-            );
-        }
+        warn_if_running(
+            client,
+            "`sentinel-gateway check --client claude-desktop --fix` puts an entry back that is gone",
+        );
         if !wants("Write it?", writing) {
             return Ok(false);
         }
@@ -190,6 +178,51 @@ impl<'a> Job<'a> {
             client.name, client.id
         ));
         Ok(true)
+    }
+}
+
+/// The servers of the clients, as far as they can be backends.
+fn imported(
+    machine: &Machine,
+    clients: &[&'static Client],
+    config: &Found,
+    args: &Install,
+) -> Result<Import, String> {
+    let known = config.config.as_ref();
+    let mut import = Import::of(&config.path, known);
+    let mut read = Vec::new();
+    let edited = clients
+        .iter()
+        .filter(|client| client.format != Format::Yaml);
+    for client in edited {
+        let file = machine.file(client, args.writing.project)?;
+        let place = Place::read(client, &file, &machine.state)?;
+        let entries = place.entries()?;
+        import.reserve(&entries);
+        read.push((place, entries));
+    }
+    for (place, entries) in &read {
+        import.add(place.client, entries, known, args.tokens.tokens());
+    }
+    import.try_out(&config.path, &machine.env);
+    for (place, _) in &read {
+        warn_of_rules(machine, place, &import.became(place.client));
+    }
+    Ok(import)
+}
+
+/// Says where the client has rules of its own about servers that become backends: they are about a name
+/// that its calls no longer have.
+fn warn_of_rules(machine: &Machine, place: &Place, servers: &[String]) {
+    for server in servers {
+        let found = rules::rules(machine, place.client, server, &place.file);
+        if let Some(shown) = rules::shown(&found) {
+            warn(&one_line(&format!(
+                "{} has rules of its own about tools of {server} ({shown}). They do not hold for calls through the gateway: \
+                 write them for the gateway's entry, or what is denied into tools.deny of the backend",
+                place.client.name
+            )));
+        }
     }
 }
 
@@ -214,41 +247,20 @@ fn offer_sign_ins(config: &Path, env: &Environment, import: &Import) {
     }
 }
 
-/// The config that the entry will name.
-struct Found {
-    path: PathBuf,
-    /// `None` if it is not there yet.
-    config: Option<Config>,
-}
-
-/// The config that the flags and the environment name, which must be one that runs, or with `or_new` one
-/// that can be made.
-fn usable_config(overrides: &Overrides, env: &Environment, or_new: bool) -> Result<Found, u8> {
-    if !overrides.backends.is_empty()
-        || !overrides.headers.is_empty()
-        || !overrides.bearer_env.is_empty()
-    {
-        failed("an entry names a config file: put the backends into sentinel.toml, not into flags");
-        return Err(BAD_CONFIG);
-    }
-    let named = overrides.config.clone();
-    let named = named.or_else(|| env.variable("SENTINEL_CONFIG").map(PathBuf::from));
-    let place = match named {
-        Some(path) => Some(env.absolute(&path, None)),
-        None => env.user_file(),
-    };
-    if let Some(path) = place.filter(|path| or_new && !files::exists(path)) {
-        return Ok(Found { path, config: None });
-    }
-    let config = load(overrides, env).map_err(|problems| report_problems(&problems))?;
-    keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
-    for warning in &config.warnings {
-        warn(warning);
-    }
-    Ok(Found {
-        path: config.source.clone().ok_or(BAD_CONFIG)?,
-        config: Some(config),
-    })
+/// The variables that Codex has to pass on: those of the config and of what is taken over, which it passes
+/// only by name. The other clients ignore them.
+fn to_pass(config: &Found, import: &Import, set: &[(String, String)]) -> Vec<String> {
+    let codex = CLIENTS.iter().find(|client| client.shape == Shape::Codex);
+    let passes = codex.and_then(Client::passes).unwrap_or_default();
+    let mut names: Vec<String> = import.needs();
+    names.extend(config.variables.iter().cloned());
+    names.retain(|name| {
+        let is_set = set.iter().any(|(known, _)| known == name);
+        !is_set && !passes.contains(&name.as_str())
+    });
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn executable(env: &Environment) -> Result<Executable, String> {
@@ -264,12 +276,19 @@ fn executable(env: &Environment) -> Result<Executable, String> {
     Ok(Executable::of(program, &std::env::temp_dir(), data))
 }
 
-fn launch(executable: &Executable, config: &Path, overrides: &Overrides) -> Result<Launch, String> {
+fn launch(
+    executable: &Executable,
+    config: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Launch, String> {
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
         text.ok_or_else(|| format!("{} is not Unicode: use another path", path.display()))
     };
-    let mut args = vec!["--config".to_owned(), text(config)?];
+    let mut args = Vec::new();
+    if let Some(config) = config {
+        args.extend(["--config".to_owned(), text(config)?]);
+    }
     if let Some(only) = &overrides.only {
         args.extend(["--only".to_owned(), only.join(",")]);
     }

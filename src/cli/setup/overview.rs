@@ -1,12 +1,15 @@
 //! `install` without a name: which clients are here, and what each would get.
 
+use std::path::Path;
+
 use super::first_run::has_no_config;
 use super::{Machine, print};
 use crate::cli::args::Writing;
 use crate::cli::exit::OK;
 use crate::cli::terminal::{Cell, DIM, Fit, PLAIN, Side, Table, stdout_width};
 use crate::client_config::clients::{CLIENTS, Client, Format};
-use crate::client_config::servers::is_ours;
+use crate::client_config::edit::Entry;
+use crate::client_config::servers::{command_line, is_ours};
 use crate::config::Overrides;
 use crate::files;
 use crate::install::Place;
@@ -29,7 +32,7 @@ pub(super) fn show(machine: &Machine, overrides: &Overrides, writing: &Writing) 
         let file = machine.file(client, false).unwrap_or_default();
         table.row(vec![
             Cell::new(client.id, PLAIN),
-            Cell::new(state(machine, client, &writing.name), PLAIN),
+            Cell::new(state(machine, client, writing.name()), PLAIN),
             Cell::new(file.display().to_string(), DIM),
         ]);
     }
@@ -62,6 +65,13 @@ pub(super) fn show(machine: &Machine, overrides: &Overrides, writing: &Writing) 
     OK
 }
 
+/// Whether the entry names a program by its path, where none is. One on `PATH` may be found.
+fn is_program_gone(entry: &Entry) -> bool {
+    let words = command_line(&entry.value).unwrap_or_default();
+    let program = words.first().map(Path::new);
+    program.is_some_and(|program| program.is_absolute() && !files::is_file(program))
+}
+
 /// What a client's file says of us.
 fn state(machine: &Machine, client: &'static Client, name: &str) -> String {
     if client.format == Format::Yaml {
@@ -82,11 +92,7 @@ fn state(machine: &Machine, client: &'static Client, name: &str) -> String {
         Err(_) => return "its file can't be read".to_owned(),
     };
     match entries.iter().find(|entry| is_ours(entry)) {
-        Some(entry)
-            if entry.value["command"]
-                .as_str()
-                .is_some_and(|command| !files::is_file(command.as_ref())) =>
-        {
+        Some(entry) if is_program_gone(entry) => {
             format!("has {}, whose program is gone", entry.name)
         }
         Some(entry) => format!("has {}", entry.name),

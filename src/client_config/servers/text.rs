@@ -1,8 +1,35 @@
 //! Texts with variables, from the spellings of clients to `${VAR}` and `${VAR:-default}`.
 
+use serde_json::Value;
+
+/// The variables that an entry sets.
+pub(crate) fn variables(entry: &Value) -> Vec<(String, String)> {
+    let blocks = ["env", "environment", "envs"]
+        .iter()
+        .filter_map(|key| entry[key].as_object());
+    blocks
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// The variables that an entry of Codex passes on from the client's own environment.
+pub(crate) fn passed(entry: &Value) -> Vec<String> {
+    let named = entry["env_vars"].as_array().into_iter().flatten();
+    let of_here = named.filter(|named| named["source"] != "remote");
+    let names = of_here.filter_map(|named| named.as_str().or_else(|| named["name"].as_str()));
+    names.map(str::to_owned).collect()
+}
+
 /// Whether a text, as converted, has a variable.
 pub(crate) fn has_variables(text: &str) -> bool {
     text.contains("${")
+}
+
+/// The variable that is the whole text, as converted.
+pub(crate) fn only_variable(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix("${")?.strip_suffix('}')?;
+    (!inside.contains(['$', '{', ':'])).then_some(inside)
 }
 
 /// The text in our spelling. A variable that the entry itself sets is its value.
