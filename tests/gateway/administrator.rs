@@ -301,6 +301,39 @@ fn a_backend_that_a_flag_names_is_switched_off_while_it_runs() {
     gateway.list_until(&["a"]);
 }
 
+/// Who has no config file when the gateway starts can switch something off all the same.
+#[test]
+fn a_users_file_that_comes_later_is_taken() {
+    let team = FakeBackend::start().tool("act");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut gateway = start(folder, &team.entry("team", ""), None, &Overrides::default());
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let file = folder.join("config/sentinel/sentinel.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "").unwrap();
+    let switch = |command: &str| {
+        let mut program = Command::new(process::executable());
+        program.arg("--config").arg(&file).args([command, "--all"]);
+        let output = program.env_clear().env("HOME", folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    switch("disable");
+    gateway.list_until(&[]);
+    #[cfg(unix)]
+    until_unused(folder, <[String]>::is_empty);
+    // Once it was there, what it said stays where it can't be read.
+    fs::remove_file(&file).unwrap();
+    #[cfg(unix)]
+    {
+        let said = until_unused(folder, |unused| !unused.is_empty());
+        assert!(said[0].contains("there is no such file"), "{said:?}");
+    }
+    assert_eq!(gateway.tool_names(), [""; 0]);
+    save(file.parent().unwrap(), "");
+    gateway.list_until(&["act"]);
+}
+
 #[test]
 fn a_profile_that_is_gone_shows_no_more_than_before() {
     let (team, own) = (

@@ -23,40 +23,47 @@ pub(super) fn switch(config: &Config, args: &Switched, on: bool) -> u8 {
         Some((backend, tool)) => Switch::Tool(backend, tool),
         None => Switch::Backend(what),
     };
-    let origin = config.origin.as_ref();
-    let Some(path) = origin.and_then(|origin| origin.file()) else {
-        print_message(&not_editable(config));
-        return BAD_CONFIG;
-    };
-    let file = match files::resolve(path) {
-        Ok(file) => file,
-        Err(error) => {
-            print_message(&format!("{}: {error}", path.display()));
-            return FAILED;
+    match set(config, switch, on) {
+        Ok(said) => {
+            print_message(&said);
+            if on {
+                still_off(config, switch).iter().for_each(|why| warn(why));
+            }
+            OK
         }
-    };
-    let done = match edit(&file, switch, on, config.administered.as_ref()) {
-        Ok(done) => done,
-        Err(why) => {
-            print_message(&format!("{}: {why}", file.display()));
-            return FAILED;
+        Err((status, why)) => {
+            print_message(&why);
+            status
         }
-    };
-    let (state, subject) = (if on { "on" } else { "off" }, subject(switch));
-    print_message(&match done {
-        true => format!(
-            "{subject} is switched {state} in {}; running gateways take it within a second",
-            file.display()
-        ),
-        false => format!(
-            "{subject} is switched {state} already in {}",
-            file.display()
-        ),
-    });
-    if on {
-        still_off(config, switch).iter().for_each(|why| warn(why));
     }
-    OK
+}
+
+/// Sets a switch in the user's file. Returns what is said of it.
+///
+/// # Errors
+/// The exit status, and why it can't be set.
+fn set(config: &Config, switch: Switch<'_>, on: bool) -> Result<String, (u8, String)> {
+    let origin = config.origin.as_ref();
+    let path = origin.and_then(|origin| origin.file());
+    // What flags alone make has no place in a file that is not there.
+    let path = path.filter(|_| config.source.is_some() || config.administered.is_some());
+    let path = path.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
+    let file = match files::resolve(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.source.is_none() => {
+            Ok(path.to_owned())
+        }
+        found => found.map_err(|error| (FAILED, format!("{}: {error}", path.display()))),
+    }?;
+    let shown = file.display();
+    let done = edit(&file, switch, on, config.administered.as_ref())
+        .map_err(|why| (FAILED, format!("{shown}: {why}")))?;
+    let (state, subject) = (if on { "on" } else { "off" }, subject(switch));
+    Ok(match done {
+        true => format!(
+            "{subject} is switched {state} in {shown}; running gateways take it within a second"
+        ),
+        false => format!("{subject} is switched {state} already in {shown}"),
+    })
 }
 
 /// Why no file is edited, and what to do.
@@ -68,8 +75,8 @@ fn not_editable(config: &Config) -> String {
             file = file.display()
         ),
         None if config.administered.is_some() => {
-            "there is no config file of yours to edit: make an empty one with \
-             `mkdir -p ~/.config/sentinel && touch ~/.config/sentinel/sentinel.toml`"
+            "there is no config file of yours to edit, and no home folder to make one in: set HOME, or name a file \
+             with --config FILE"
                 .to_owned()
         }
         None => {
@@ -91,7 +98,7 @@ pub(super) fn set_in(path: &Path, switch: Switch<'_>, on: bool) -> Result<bool, 
 }
 
 /// Whether the file was changed. Other commands that edit it wait meanwhile. A backend of the administrator's
-/// gets an entry that takes away.
+/// gets an entry that takes away, and the file is made where there is none.
 fn edit(
     file: &Path,
     switch: Switch<'_>,
@@ -100,7 +107,10 @@ fn edit(
 ) -> Result<bool, String> {
     let _guard = files::guard(files::folder_of(file));
     let read = || -> io::Result<String> {
-        let bytes = files::read_up_to(file, MAX_BYTES)?;
+        let bytes = match files::read_up_to(file, MAX_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
         String::from_utf8(bytes).map_err(io::Error::other)
     };
     let text = read().map_err(|error| error.to_string())?;
@@ -123,7 +133,8 @@ fn edit(
     let Some(edited) = edited else {
         return Ok(false);
     };
-    let written = files::replace(file, edited.as_bytes(), Readers::Anyone);
+    let written = files::make_folder(files::folder_of(file))
+        .and_then(|()| files::replace(file, edited.as_bytes(), Readers::Anyone));
     written.map_err(|error| error.to_string())?;
     Ok(true)
 }
@@ -185,4 +196,84 @@ fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
         }
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{Environment, Overrides, load};
+
+    /// A machine with an administrator's file, and a home without a config.
+    struct Machine(TempDir);
+
+    impl Machine {
+        fn new(administrators: &str) -> Self {
+            let machine = Self(TempDir::new().unwrap());
+            let file = machine.0.path().join("administrator.toml");
+            std::fs::write(file, administrators).unwrap();
+            machine
+        }
+
+        fn env(&self) -> Environment {
+            let folder = self.0.path();
+            Environment::new(folder)
+                .with_home(folder, folder.join("config"))
+                .with_administrators_file(folder.join("administrator.toml"))
+        }
+
+        fn users_file(&self) -> std::path::PathBuf {
+            self.0.path().join("config/sentinel/sentinel.toml")
+        }
+
+        fn config(&self) -> Config {
+            load(&Overrides::default(), &self.env()).unwrap()
+        }
+    }
+
+    const TEAM: &str = "[[backends]]\nname = \"team\"\nurl = \"http://127.0.0.1:9/mcp\"\ntools.deny = [\"create\"]\n";
+
+    #[test]
+    fn a_user_without_a_file_gets_one_with_the_first_switch() {
+        for switch in [
+            Switch::Tool("team", "drop"),
+            Switch::Backend("team"),
+            Switch::All,
+        ] {
+            let machine = Machine::new(TEAM);
+            let file = machine.users_file();
+            let config = machine.config();
+            let (_, why) = set(&config, Switch::Backend("other"), false).unwrap_err();
+            assert!(why.contains("it has no backend named \"other\""), "{why}");
+            let said = set(&config, switch, true).unwrap();
+            assert!(said.contains("switched on already"), "{said}");
+            assert!(!file.exists(), "nothing is switched");
+            let said = set(&config, switch, false).unwrap();
+            let shown = format!("off in {}; running", file.display());
+            assert!(said.contains(&shown), "{said}");
+            let config = machine.config();
+            let tools = config
+                .backends
+                .first()
+                .map(|team| team.tools.admits("drop"));
+            assert_eq!(tools, matches!(switch, Switch::Tool(..)).then_some(false));
+            let said = set(&config, switch, false).unwrap();
+            assert!(said.contains("off already"), "{said}");
+        }
+    }
+
+    #[test]
+    fn without_a_home_there_is_no_place_for_a_file() {
+        let machine = Machine::new(TEAM);
+        let env = Environment::new(machine.0.path());
+        let env = env.with_administrators_file(machine.0.path().join("administrator.toml"));
+        let config = load(&Overrides::default(), &env).unwrap();
+        let (status, why) = set(&config, Switch::All, false).unwrap_err();
+        assert_eq!(status, BAD_CONFIG);
+        assert!(
+            why.contains("set HOME, or name a file with --config FILE"),
+            "{why}"
+        );
+    }
 }
