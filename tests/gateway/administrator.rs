@@ -433,6 +433,15 @@ fn what_the_administrator_pins_is_kept_for_users_without_a_file() {
     let mut gateway = start(folder, &pinned, None, &flags);
     assert_eq!(gateway.tool_names(), ["new", "mine"]);
     assert_eq!(gateway.call("act", json!({})).code(), -32602);
+    // A file of the user's that comes later accepts nothing, now or after a restart.
+    let users = folder.join("config/sentinel");
+    fs::create_dir_all(&users).unwrap();
+    save(&users, &team.entry("team", "tools.deny = [\"new\"]"));
+    gateway.list_until(&["mine"]);
+    drop(gateway);
+    save(&users, "");
+    let mut gateway = start(folder, &pinned, None, &flags);
+    assert_eq!(gateway.tool_names(), ["new", "mine"]);
 }
 
 /// A server at one path of a host sends its requests on to another path, which the administrator has for themselves.
