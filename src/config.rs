@@ -115,6 +115,8 @@ pub(crate) struct Administered {
     pub(crate) file: PathBuf,
     /// The names of its backends, and their URLs to show.
     pub(crate) backends: Vec<(Arc<str>, String)>,
+    /// Why nothing is used, if it has switched everything off.
+    pub(crate) all_off: Option<Arc<str>>,
 }
 
 impl Config {

@@ -188,6 +188,21 @@ fn disable_and_enable_take_effect_in_every_gateway_of_the_file() {
 }
 
 #[test]
+fn a_tool_that_is_denied_twice_is_switched_on() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sentinel.toml");
+    let toml = |denied: &str| {
+        format!(
+            "[[backends]]\nname = \"one\"\nurl = \"http://127.0.0.1:9/mcp\"\ntools.deny = [{denied}]\n"
+        )
+    };
+    std::fs::write(&file, toml("\"x\", \"y\", \"x\"")).unwrap();
+    let (status, said) = command(folder.path(), &file, &["enable", "one/x"]);
+    assert_eq!((status, said.contains("still")), (Some(0), false), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), toml("\"y\""));
+}
+
+#[test]
 fn what_can_not_be_switched_is_refused_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("sentinel.toml");
@@ -203,7 +218,8 @@ fn what_can_not_be_switched_is_refused_with_what_to_do() {
     let (_, said) = command(folder.path(), &file, &["enable", "one"]);
     assert!(!said.contains("still"), "{said}");
     let (_, said) = command(folder.path(), &file, &["enable", "one/zz"]);
-    assert!(said.contains("still denied by \"z*\""), "{said}");
+    let denied = format!("still denied by \"z*\" in tools.deny of {}", file.display());
+    assert!(said.contains(&denied), "{said}");
 
     let bare = |arguments: &[&str]| {
         let mut command = process::bare_gateway(&folder);

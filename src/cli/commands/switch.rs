@@ -9,7 +9,7 @@ use crate::cli::args::Switched;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{print_message, warn};
 use crate::config::switch::{self, Switch};
-use crate::config::{Administered, Config};
+use crate::config::{Administered, BackendConfig, Config, Parts};
 use crate::files::{self, Readers};
 
 /// Most bytes of a config file.
@@ -24,11 +24,9 @@ pub(super) fn switch(config: &Config, args: &Switched, on: bool) -> u8 {
         None => Switch::Backend(what),
     };
     match set(config, switch, on) {
-        Ok(said) => {
+        Ok((said, warnings)) => {
             print_message(&said);
-            if on {
-                still_off(config, switch).iter().for_each(|why| warn(why));
-            }
+            warnings.iter().for_each(|why| warn(why));
             OK
         }
         Err((status, why)) => {
@@ -38,16 +36,20 @@ pub(super) fn switch(config: &Config, args: &Switched, on: bool) -> u8 {
     }
 }
 
-/// Sets a switch in the user's file. Returns what is said of it.
+/// Sets a switch in the user's file. Returns what is said of it, and warnings.
 ///
 /// # Errors
 /// The exit status, and why it can't be set.
-fn set(config: &Config, switch: Switch<'_>, on: bool) -> Result<String, (u8, String)> {
-    let origin = config.origin.as_ref();
-    let path = origin.and_then(|origin| origin.file());
+fn set(
+    config: &Config,
+    switch: Switch<'_>,
+    on: bool,
+) -> Result<(String, Vec<String>), (u8, String)> {
     // What flags alone make has no place in a file that is not there.
-    let path = path.filter(|_| config.source.is_some() || config.administered.is_some());
-    let path = path.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
+    let has_place = config.source.is_some() || config.administered.is_some();
+    let origin = config.origin.as_ref().filter(|_| has_place);
+    let place = origin.and_then(|origin| Some((origin, origin.file()?)));
+    let (origin, path) = place.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
     let file = match files::resolve(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.source.is_none() => {
             Ok(path.to_owned())
@@ -57,13 +59,21 @@ fn set(config: &Config, switch: Switch<'_>, on: bool) -> Result<String, (u8, Str
     let shown = file.display();
     let done = edit(&file, switch, on, config.administered.as_ref())
         .map_err(|why| (FAILED, format!("{shown}: {why}")))?;
+    // The administrator may have switched it off as well.
+    let warnings = match on.then(|| origin.load(Parts::ALL)) {
+        None => Vec::new(),
+        Some(Ok(now)) => still_off(&now, switch),
+        Some(Err(problems)) => problems.iter().map(ToString::to_string).collect(),
+    };
     let (state, subject) = (if on { "on" } else { "off" }, subject(switch));
-    Ok(match done {
+    let said = match done {
         true => format!(
             "{subject} is switched {state} in {shown}; running gateways take it within a second"
         ),
+        false if !warnings.is_empty() => format!("nothing in {shown} switches {subject} off"),
         false => format!("{subject} is switched {state} already in {shown}"),
-    })
+    };
+    Ok((said, warnings))
 }
 
 /// Why no file is edited, and what to do.
@@ -154,18 +164,20 @@ fn subject(switch: Switch<'_>) -> String {
     }
 }
 
-/// What else keeps it switched off.
+/// What keeps it switched off, and in which file.
 fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
+    if !config.gateway.enabled {
+        let administered = config.administered.as_ref();
+        let why = administered.and_then(|administered| administered.all_off.as_deref());
+        let why = why.unwrap_or("`sentinel-gateway enable --all`");
+        reasons.push(format!("everything is still switched off: {why}"));
+    }
     let (backend, tool) = match switch {
         Switch::All => return reasons,
         Switch::Backend(backend) => (backend, None),
         Switch::Tool(backend, tool) => (backend, Some(tool)),
     };
-    if !config.gateway.enabled {
-        reasons
-            .push("everything is still switched off: `sentinel-gateway enable --all`".to_owned());
-    }
     let known = config
         .configured
         .iter()
@@ -179,23 +191,38 @@ fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
     }
     let entry = config.backends.iter().find(|entry| *entry.name == *backend);
     if let (Some(tool), Some(entry)) = (tool, entry) {
-        let own = switch::pattern_of(tool);
-        let denying =
-            entry.tools.written.iter().filter(|rule| {
-                rule.key == "tools.deny" && rule.pattern != own && rule.matches(tool)
-            });
-        reasons.extend(denying.map(|rule| {
-            format!(
-                "{backend}/{tool} is still denied by {:?} in tools.deny",
-                rule.pattern
-            )
-        }));
-        let allowed = [&entry.tools.allow, &entry.tools.narrowed];
-        if (allowed.into_iter().flatten()).any(|allow| !allow.is_match(tool)) {
-            reasons.push(format!("{backend}/{tool} is not among tools.allow"));
-        }
+        reasons.extend(still_denied(config, entry, tool));
     }
     reasons
+}
+
+/// The rules that keep a tool from being served, each with its file.
+fn still_denied(config: &Config, entry: &BackendConfig, tool: &str) -> Vec<String> {
+    let subject = format!("{}/{tool}", entry.name);
+    let rules = &entry.tools;
+    if rules.admits(tool) {
+        return Vec::new();
+    }
+    let file_of = |is_users: bool| match (&config.administered, &config.source) {
+        (Some(administered), _) if !is_users => {
+            format!("the administrator's file {}", administered.file.display())
+        }
+        (_, Some(file)) => file.display().to_string(),
+        (_, None) => "the config".to_owned(),
+    };
+    let is_users = !entry.of_administrator;
+    let denied = rules.denying(tool).map(|rule| {
+        let file = file_of(is_users || rule.is_added());
+        let pattern = &rule.pattern;
+        format!("{subject} is still denied by {pattern:?} in tools.deny of {file}")
+    });
+    let allowed = [(&rules.allow, is_users), (&rules.narrowed, true)];
+    let left_out = allowed.into_iter().filter_map(|(allow, is_users)| {
+        let leaves_out = allow.as_ref().is_some_and(|allow| !allow.is_match(tool));
+        let file = leaves_out.then(|| file_of(is_users))?;
+        Some(format!("{subject} is not among tools.allow of {file}"))
+    });
+    denied.chain(left_out).collect()
 }
 
 #[cfg(test)]
@@ -246,10 +273,10 @@ mod tests {
             let config = machine.config();
             let (_, why) = set(&config, Switch::Backend("other"), false).unwrap_err();
             assert!(why.contains("it has no backend named \"other\""), "{why}");
-            let said = set(&config, switch, true).unwrap();
+            let (said, _) = set(&config, switch, true).unwrap();
             assert!(said.contains("switched on already"), "{said}");
             assert!(!file.exists(), "nothing is switched");
-            let said = set(&config, switch, false).unwrap();
+            let (said, _) = set(&config, switch, false).unwrap();
             let shown = format!("off in {}; running", file.display());
             assert!(said.contains(&shown), "{said}");
             let config = machine.config();
@@ -258,7 +285,7 @@ mod tests {
                 .first()
                 .map(|team| team.tools.admits("drop"));
             assert_eq!(tools, matches!(switch, Switch::Tool(..)).then_some(false));
-            let said = set(&config, switch, false).unwrap();
+            let (said, _) = set(&config, switch, false).unwrap();
             assert!(said.contains("off already"), "{said}");
         }
     }
@@ -275,5 +302,55 @@ mod tests {
             why.contains("set HOME, or name a file with --config FILE"),
             "{why}"
         );
+    }
+
+    /// What the administrator's file denies is not called switched on.
+    #[test]
+    fn what_the_administrator_has_switched_off_is_named_with_its_file() {
+        let off = "[gateway]\nenabled = false\n";
+        let gone = TEAM.replace("tools.deny", "enabled = false\ntools.deny");
+        let entry = TEAM.replace("\"create\"", "\"create\", \"drop_*\"");
+        let create = Switch::Tool("team", "create");
+        let drop = Switch::Tool("team", "drop_all");
+        let all = "everything is still switched off: the administrator's file";
+        let denied =
+            "team/create is still denied by \"create\" in tools.deny of the administrator's file";
+        for (administrators, users, switch, first, why) in [
+            (TEAM, "", create, "nothing in", denied),
+            (TEAM, TEAM, create, "team/create is switched on in", denied),
+            (
+                TEAM,
+                &entry,
+                drop,
+                "nothing in",
+                "team/drop_all is still denied by \"drop_*\" in tools.deny of /",
+            ),
+            (off, "", Switch::All, "nothing in", all),
+            (off, off, Switch::All, "everything is switched on in", all),
+            (
+                &gone,
+                "",
+                Switch::Backend("team"),
+                "nothing in",
+                "team is still switched off: the administrator's",
+            ),
+        ] {
+            let machine = Machine::new(administrators);
+            let file = machine.users_file();
+            std::fs::create_dir_all(files::folder_of(&file)).unwrap();
+            std::fs::write(&file, users).unwrap();
+            let (said, warnings) = set(&machine.config(), switch, true).unwrap();
+            assert!(said.starts_with(first), "{said}");
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].starts_with(why), "{warnings:?}");
+            let is_users = why.ends_with('/');
+            let named = if is_users {
+                "sentinel/sentinel.toml"
+            } else {
+                "administrator.toml"
+            };
+            assert!(warnings[0].contains(named), "{warnings:?}");
+            assert!(!said.contains("already"), "{said}");
+        }
     }
 }

@@ -267,6 +267,10 @@ impl Administrator {
             backends: backends
                 .map(|own| (Arc::clone(&own.config.name), own.config.shown_url.clone()))
                 .collect(),
+            all_off: (!self.written.gateway.enabled).then(|| {
+                let shown = self.shown();
+                format!("the administrator's file {shown} has switched everything off").into()
+            }),
         })
     }
 

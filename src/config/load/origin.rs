@@ -111,6 +111,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Everything.
+    pub(crate) const ALL: Self = Self {
+        administrators: true,
+        users: true,
+    };
+
     /// Those in which two looks at the files differ.
     pub(crate) fn changed(before: Stamps, now: Stamps) -> Self {
         Self {
@@ -230,10 +236,7 @@ mod tests {
     use super::super::load;
     use super::*;
 
-    const ALL: Parts = Parts {
-        administrators: true,
-        users: true,
-    };
+    const ALL: Parts = Parts::ALL;
     const PINNED: &str =
         "[[backends]]\nname = \"db\"\nurl = \"http://127.0.0.1:9/\"\ntools.pin = \"block\"\n";
 

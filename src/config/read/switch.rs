@@ -65,6 +65,8 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
     edited.replace_range(at, &new);
     // What was not understood of the file is left to its owner.
     match edited.parse::<Table>() {
+        // The same pattern may stand there twice.
+        Ok(read) if read == meant && on => Ok(Some(set(&edited, switch, on)?.unwrap_or(edited))),
         Ok(read) if read == meant => Ok(Some(edited)),
         _ => Err("it is written in a way that can't be edited here; change it by hand".to_owned()),
     }
@@ -86,11 +88,6 @@ pub(crate) fn with_entry(text: &str, name: &str, url: &str) -> String {
     };
     let [name, url] = [name, url].map(|text| Value::String(text.to_owned()).to_string());
     format!("{text}{gap}[[backends]]{newline}name = {name}{newline}url = {url}{newline}")
-}
-
-/// The text that a value is denied by, alone.
-pub(crate) fn pattern_of(tool: &str) -> String {
-    escape_glob(tool)
 }
 
 fn all(text: &str, root: &DeTable<'_>, meant: &mut Table, on: bool) -> Option<Edit> {
@@ -332,7 +329,7 @@ mod tests {
     #[test]
     fn a_tool_is_denied_by_a_pattern_of_its_own() {
         let tool = |backend| Switch::Tool(backend, "drop[1]");
-        let pattern = pattern_of("drop[1]");
+        let pattern = escape_glob("drop[1]");
         for (backend, expected) in [
             (
                 "a",
