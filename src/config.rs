@@ -120,6 +120,11 @@ pub(crate) struct Administered {
 }
 
 impl Config {
+    /// Why nothing is used, if it is the administrator who has switched everything off.
+    pub(crate) fn all_off_by_administrator(&self) -> Option<&str> {
+        self.administered.as_ref()?.all_off.as_deref()
+    }
+
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {

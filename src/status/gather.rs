@@ -255,6 +255,9 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> Backe
 
 /// Why a backend of the config is not used, and what to do.
 fn why_off(name: &str, config: &Config) -> String {
+    if let Some(why) = config.all_off_by_administrator() {
+        return why.to_owned();
+    }
     let known = config.configured.iter().find(|known| *known.name == *name);
     match known {
         _ if !config.gateway.enabled => {

@@ -335,6 +335,30 @@ fn a_users_file_that_comes_later_is_taken() {
 }
 
 #[test]
+fn what_the_administrator_has_switched_off_is_told_as_theirs() {
+    let team = FakeBackend::start().tool("act");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let entry = team.entry("team", "");
+    let mut gateway = start(folder, &entry, Some(""), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let off = format!("[gateway]\nenabled = false\n{entry}");
+    until_listed(&mut gateway, folder, &off, &[]);
+    let late = gateway.call("act", json!({}));
+    let message = late.message();
+    assert!(
+        message.contains("team: everything is switched off by the administrator"),
+        "{message}"
+    );
+    #[cfg(unix)]
+    {
+        let shown = status(folder, &[]);
+        assert!(!shown.contains("enable --all"), "{shown}");
+        assert!(shown.contains("has switched everything off"), "{shown}");
+    }
+}
+
+#[test]
 fn a_profile_that_is_gone_shows_no_more_than_before() {
     let (team, own) = (
         FakeBackend::start().tool("act").tool("look"),

@@ -168,8 +168,7 @@ fn subject(switch: Switch<'_>) -> String {
 fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     if !config.gateway.enabled {
-        let administered = config.administered.as_ref();
-        let why = administered.and_then(|administered| administered.all_off.as_deref());
+        let why = config.all_off_by_administrator();
         let why = why.unwrap_or("`sentinel-gateway enable --all`");
         reasons.push(format!("everything is still switched off: {why}"));
     }

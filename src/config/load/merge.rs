@@ -19,7 +19,7 @@ use crate::config::overrides::{Overrides, apply, apply_only};
 use crate::config::problem::{Location, Problems, Report};
 use crate::config::read::file::{Backend, File, Located};
 use crate::config::read::{self, FoundFile, item_path, join};
-use crate::config::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
+use crate::config::{Administered, BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
 
 /// Where the parts of a configuration come from.
 pub(super) struct Sources {
@@ -68,7 +68,7 @@ pub(super) fn merge(
     warnings.extend(found.warnings.iter().chain(&report.warnings).cloned());
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
     warnings.extend(lock.as_ref().err().map(unkept));
-    warnings.extend(nothing_to_serve(&gateway, &backends));
+    warnings.extend(nothing_to_serve(&gateway, &backends, administered.as_ref()));
     let lock = lock.unwrap_or_else(LockFile::none);
     let (problems, unused) = occasion.sort(&mut administrator.report, report);
     let good = Good::of(administrator.text(), sources.text, &lock);
@@ -176,7 +176,14 @@ impl Checker<'_> {
 }
 
 /// Why no backend is used; `None` where one is.
-fn nothing_to_serve(gateway: &GatewayConfig, backends: &[Arc<BackendConfig>]) -> Option<String> {
+fn nothing_to_serve(
+    gateway: &GatewayConfig,
+    backends: &[Arc<BackendConfig>],
+    administered: Option<&Administered>,
+) -> Option<String> {
+    if let Some(why) = administered.and_then(|administered| administered.all_off.as_deref()) {
+        return Some(why.to_owned());
+    }
     let why = match backends {
         _ if !gateway.enabled => {
             "everything is switched off by enabled = false in [gateway]; `sentinel-gateway enable --all` switches it on"
