@@ -9,7 +9,7 @@ use crate::cli::args::Switched;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{print_message, warn};
 use crate::config::switch::{self, Switch};
-use crate::config::{Administered, BackendConfig, Config, Parts};
+use crate::config::{BackendConfig, Config, Parts};
 use crate::files::{self, Readers};
 
 /// Most bytes of a config file.
@@ -57,7 +57,12 @@ fn set(
         found => found.map_err(|error| (FAILED, format!("{}: {error}", path.display()))),
     }?;
     let shown = file.display();
-    let done = edit(&file, switch, on, config.administered.as_ref())
+    let of_administrator = config.administered.as_ref().and_then(|administered| {
+        let mut backends = administered.backends.iter();
+        let own = backends.find(|(name, _)| backend_of(switch) == Some(&**name));
+        own.map(|(_, url)| &**url)
+    });
+    let done = edit(&file, switch, on, of_administrator)
         .map_err(|why| (FAILED, format!("{shown}: {why}")))?;
     // The administrator may have switched it off as well.
     let warnings = match on.then(|| origin.load(Parts::ALL)) {
@@ -98,13 +103,19 @@ fn not_editable(config: &Config) -> String {
 }
 
 /// Sets a switch in the config file at this path; symbolic links are followed. Whether the file was changed.
+/// `of_administrator` is the URL to show of a backend of the administrator's.
 ///
 /// # Errors
 /// Why it can't be edited.
 #[cfg(unix)]
-pub(super) fn set_in(path: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
+pub(super) fn set_in(
+    path: &Path,
+    switch: Switch<'_>,
+    on: bool,
+    of_administrator: Option<&str>,
+) -> Result<bool, String> {
     let file = files::resolve(path).map_err(|error| error.to_string())?;
-    edit(&file, switch, on, None)
+    edit(&file, switch, on, of_administrator)
 }
 
 /// Whether the file was changed. Other commands that edit it wait meanwhile. A backend of the administrator's
@@ -113,7 +124,7 @@ fn edit(
     file: &Path,
     switch: Switch<'_>,
     on: bool,
-    administered: Option<&Administered>,
+    of_administrator: Option<&str>,
 ) -> Result<bool, String> {
     let _guard = files::guard(files::folder_of(file));
     let read = || -> io::Result<String> {
@@ -130,10 +141,7 @@ fn edit(
                 .to_owned(),
         );
     }
-    let of_administrator = administered.and_then(|administered| {
-        let mut backends = administered.backends.iter();
-        backends.find(|(name, _)| backend_of(switch) == Some(&**name))
-    });
+    let of_administrator = backend_of(switch).zip(of_administrator);
     let edited = match of_administrator.filter(|(name, _)| !switch::has_backend(&text, name)) {
         // The administrator alone has it, so the user's file switches nothing off.
         Some(_) if on => None,
