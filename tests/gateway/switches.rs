@@ -116,6 +116,7 @@ fn command(folder: &Path, config: &Path, arguments: &[&str]) -> (Option<i32>, St
     let mut command = std::process::Command::new(process::executable());
     command.arg("--config").arg(config).args(arguments);
     command.env_clear().env("HOME", folder).current_dir(folder);
+    command.env("XDG_STATE_HOME", folder.join("state"));
     command.envs(canary::VARIABLES.map(|name| (name, canary::secret(name))));
     let output = command.output().unwrap();
     assert!(output.stdout.is_empty());
@@ -200,6 +201,42 @@ fn a_tool_that_is_denied_twice_is_switched_on() {
     let (status, said) = command(folder.path(), &file, &["enable", "one/x"]);
     assert_eq!((status, said.contains("still")), (Some(0), false), "{said}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), toml("\"y\""));
+}
+
+/// A pattern of another name would deny nothing.
+#[test]
+fn a_tool_is_switched_by_its_own_name() {
+    let fake = FakeBackend::start().tool("read_query").tool("z");
+    let folder = TempDir::new().unwrap();
+    let toml = fake.entry("one", "tools.rename = { read_query = \"sql_read\" }");
+    let mut gateway = TestGateway::with_state(folder.path(), &toml);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["sql_read", "z"]);
+    gateway.eof();
+    gateway.exit();
+    let file = folder.path().join("sentinel.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    for switch in ["disable", "enable"] {
+        let (status, said) = command(folder.path(), &file, &[switch, "one/sql_read"]);
+        assert_eq!(status, Some(1), "{said}");
+        let typed =
+            format!("its own name is read_query: `sentinel-gateway {switch} one/read_query`");
+        assert!(said.contains(&typed), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    let (status, said) = command(folder.path(), &file, &["disable", "one/read_query"]);
+    assert_eq!(
+        (status, said.contains("listed")),
+        (Some(0), false),
+        "{said}"
+    );
+    // One that may come later is denied as well.
+    let (status, said) = command(folder.path(), &file, &["disable", "one/reed"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        said.contains("one had no tool reed when it listed its tools last"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -2,15 +2,21 @@
 //!
 //! Owns which file is edited, and what is said of it. It must not know where in a text a switch stands.
 
+use std::fmt::Display;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::args::Switched;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{print_message, warn};
 use crate::config::switch::{self, Switch};
-use crate::config::{BackendConfig, Config, Parts};
+use crate::config::{BackendConfig, Config, Origin, Parts};
 use crate::files::{self, Readers};
+use crate::nearest::nearest_name;
+use crate::protocol::Kind;
+use crate::shell;
+use crate::state::ListingCache;
 
 /// Most bytes of a config file.
 const MAX_BYTES: u64 = 16 << 20;
@@ -45,18 +51,16 @@ fn set(
     switch: Switch<'_>,
     on: bool,
 ) -> Result<(String, Vec<String>), (u8, String)> {
-    // What flags alone make has no place in a file that is not there.
-    let has_place = config.source.is_some() || config.administered.is_some();
-    let origin = config.origin.as_ref().filter(|_| has_place);
-    let place = origin.and_then(|origin| Some((origin, origin.file()?)));
-    let (origin, path) = place.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
-    let file = match files::resolve(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && config.source.is_none() => {
-            Ok(path.to_owned())
-        }
-        found => found.map_err(|error| (FAILED, format!("{}: {error}", path.display()))),
-    }?;
+    let (origin, file) = place(config)?;
     let shown = file.display();
+    let misnamed = misnamed(config, switch);
+    let refused = match &misnamed {
+        Some(Misnamed::Exposed(own)) => Err((FAILED, exposed_name(switch, own, on))),
+        _ => Ok(()),
+    };
+    if !on {
+        refused.clone()?;
+    }
     let of_administrator = config.administered.as_ref().and_then(|administered| {
         let mut backends = administered.backends.iter();
         let own = backends.find(|(name, _)| backend_of(switch) == Some(&**name));
@@ -64,9 +68,13 @@ fn set(
     });
     let done = edit(&file, switch, on, of_administrator)
         .map_err(|why| (FAILED, format!("{shown}: {why}")))?;
+    // A rule of this very pattern may be there all the same.
+    if !done {
+        refused?;
+    }
     // The administrator may have switched it off as well.
     let warnings = match on.then(|| origin.load(Parts::ALL)) {
-        None => Vec::new(),
+        None => misnamed.and_then(Misnamed::warning).into_iter().collect(),
         Some(Ok(now)) => still_off(&now, switch),
         Some(Err(problems)) => problems.iter().map(ToString::to_string).collect(),
     };
@@ -75,10 +83,30 @@ fn set(
         true => format!(
             "{subject} is switched {state} in {shown}; running gateways take it within a second"
         ),
-        false if !warnings.is_empty() => format!("nothing in {shown} switches {subject} off"),
+        false if on && !warnings.is_empty() => format!("nothing in {shown} switches {subject} off"),
         false => format!("{subject} is switched {state} already in {shown}"),
     };
     Ok((said, warnings))
+}
+
+/// What the config is loaded from, and the file that is edited, without links.
+///
+/// # Errors
+/// As [`set`].
+fn place(config: &Config) -> Result<(&Arc<Origin>, PathBuf), (u8, String)> {
+    // What flags alone make has no place in a file that is not there.
+    let has_place = config.source.is_some() || config.administered.is_some();
+    let origin = config.origin.as_ref().filter(|_| has_place);
+    let place = origin.and_then(|origin| Some((origin, origin.file()?)));
+    let (origin, path) = place.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
+    let failed = |why: &dyn Display| (FAILED, format!("{}: {why}", path.display()));
+    let file = match files::resolve(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.source.is_none() => {
+            path.to_owned()
+        }
+        found => found.map_err(|error| failed(&error))?,
+    };
+    Ok((origin, file))
 }
 
 /// Why no file is edited, and what to do.
@@ -170,6 +198,64 @@ fn subject(switch: Switch<'_>) -> String {
         Switch::Backend(name) => name.to_owned(),
         Switch::Tool(backend, tool) => format!("{backend}/{tool}"),
     }
+}
+
+/// What is wrong with the name of a tool.
+enum Misnamed {
+    /// Clients see a tool of this own name by it.
+    Exposed(String),
+    /// The backend has not listed such a tool; a warning.
+    Unlisted(String),
+}
+
+impl Misnamed {
+    fn warning(self) -> Option<String> {
+        match self {
+            Self::Unlisted(warning) => Some(warning),
+            Self::Exposed(_) => None,
+        }
+    }
+}
+
+/// What is wrong with the name, as far as the config and the last listing tell.
+fn misnamed(config: &Config, switch: Switch<'_>) -> Option<Misnamed> {
+    let Switch::Tool(backend, tool) = switch else {
+        return None;
+    };
+    let entry = (config.backends.iter()).find(|entry| *entry.name == *backend)?;
+    let cache = ListingCache::of(config);
+    let cached = cache.and_then(|cache| cache.cached_listing(entry));
+    let listed = cached
+        .iter()
+        .flat_map(|cached| cached.listing.items(Kind::Tool));
+    let names = listed.filter_map(|listed| listed.get("name")?.text());
+    let names: Vec<String> = names.collect();
+    if names.iter().any(|name| name == tool) {
+        return None;
+    }
+    let mut renamed = entry.tools.rename.iter();
+    if let Some((own, _)) = renamed.find(|(own, exposed)| exposed == tool && own != tool) {
+        return Some(Misnamed::Exposed(own.clone()));
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let meant = nearest_name(tool, names.iter().map(String::as_str));
+    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+    Some(Misnamed::Unlisted(format!(
+        "{backend} had no tool {tool} when it listed its tools last{meant}"
+    )))
+}
+
+/// Why nothing is switched, and what to type.
+fn exposed_name(switch: Switch<'_>, own: &str, on: bool) -> String {
+    let command = if on { "enable" } else { "disable" };
+    let typed = format!("{}/{own}", backend_of(switch).unwrap_or_default());
+    format!(
+        "{} is the name that clients see; its own name is {own}: `sentinel-gateway {command} {}`",
+        subject(switch),
+        shell::word(&typed)
+    )
 }
 
 /// What keeps it switched off, and in which file.
