@@ -48,7 +48,7 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{
-    ArgRule, ArgUse, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,
+    ArgRule, ArgUse, Closed, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,
 };
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
@@ -313,7 +313,7 @@ pub struct BackendConfig {
     /// Whether it is one of the administrator's file.
     pub(crate) of_administrator: bool,
     /// Where none of its redirects may lead: servers of the administrator's file, at its host.
-    pub(crate) closed: Arc<[Place]>,
+    pub(crate) closed: Closed,
 }
 
 impl BackendConfig {

@@ -85,8 +85,10 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         match (change, before.get(&*backend.name)) {
             (Change::None, Some(old)) => *backend = Arc::clone(old),
             (Change::Rules, Some(old)) => {
+                let new = Arc::make_mut(backend);
                 // It knows the secrets that were read since.
-                Arc::make_mut(backend).scrubber = old.scrubber.clone();
+                new.scrubber = old.scrubber.clone();
+                new.closed = new.closed.for_connections_of(&old.closed);
             }
             _ => {}
         }
@@ -137,7 +139,7 @@ fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.has_credentials == new.has_credentials
         && old.allow_insecure == new.allow_insecure
         && old.sign_in == new.sign_in
-        && old.closed == new.closed;
+        && new.closed.fits_connections_of(&old.closed);
     let protocol = old.protocol == new.protocol
         && old.server_stream == new.server_stream
         && old.experimental == new.experimental;
@@ -150,7 +152,9 @@ fn is_used_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
     let limits = old.max_in_flight == new.max_in_flight
         && old.rate == new.rate
         && old.repeat_limit == new.repeat_limit;
-    let place = old.schemas == new.schemas && old.of_administrator == new.of_administrator;
+    let place = old.schemas == new.schemas
+        && old.of_administrator == new.of_administrator
+        && old.closed.is_same(&new.closed);
     times && retries && limits && place && are_rules_alike(old, new)
 }
 

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel_gateway::config::Overrides;
@@ -490,4 +492,70 @@ fn fault_103_a_redirect_leads_to_no_server_of_the_administrators_file() {
             assert_eq!(is_there, taken == "/away", "{taken}: {names:?}");
         }
     }
+}
+
+/// What the administrator says of another server at the same host changes where redirects may lead, and nothing else.
+#[test]
+fn a_denial_of_another_server_at_the_same_host_is_no_new_connection() {
+    let leads = Arc::new(AtomicBool::new(false));
+    let leading = Arc::clone(&leads);
+    let server = FakeBackend::start().tool("act").behind(move |request| {
+        let leads = leading.load(Ordering::Relaxed) && request.target == "/mcp";
+        leads.then(|| Reply::status(307).header("location", "/two").runs(false))
+    });
+    let mark = FakeBackend::start().tool("mark");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let [one, two] = ["one", "two"].map(|name| denied_beside(&server, name));
+    let users = server.entry("mine", "");
+    let mut gateway = start(folder, &one, Some(&users), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let marked = mark.entry("mark", "");
+    save_administrators(folder, &format!("{marked}{one}{two}"));
+    gateway.list_until(&["mark", "act"]);
+    save_administrators(folder, &format!("{two}{one}"));
+    gateway.list_until(&["act"]);
+    assert_eq!(gateway.call("act", json!({})).text(), "act {}");
+    assert_eq!(server.requests_of("initialize").len(), 1);
+    // The denial holds for the connection that was there before it.
+    leads.store(true, Ordering::Relaxed);
+    let answer = gateway.call("act", json!({}));
+    let message = answer.message();
+    assert!(message.contains("administrator's file"), "{message}");
+    assert_eq!(
+        (server.runs("act"), server.requests_of("initialize").len()),
+        (1, 1)
+    );
+}
+
+/// It may be there that its session is.
+#[test]
+fn fault_103_a_server_that_has_led_elsewhere_is_connected_anew_under_a_denial() {
+    let server = FakeBackend::start().tool("act").behind(|request| {
+        let is_asked = request.target == "/mcp";
+        is_asked.then(|| Reply::status(307).header("location", "/away").runs(false))
+    });
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let users = server.entry("mine", "");
+    let mut gateway = start(folder, "", Some(&users), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    assert_eq!(gateway.call("act", json!({})).text(), "act {}");
+    save_administrators(folder, &denied_beside(&server, "away"));
+    let begun = Instant::now();
+    loop {
+        let answer = gateway.call("act", json!({}));
+        if answer.0.json.get("error").is_some() {
+            let message = answer.message();
+            assert!(message.contains("administrator's file"), "{message}");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is called all the same");
+    }
+}
+
+/// A server at another path of the same host that the administrator has switched off.
+fn denied_beside(server: &FakeBackend, name: &str) -> String {
+    let url = server.url().replace("/mcp", &format!("/{name}"));
+    format!("[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\nenabled = false\n")
 }
