@@ -45,7 +45,7 @@ pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
-pub(crate) use read::switch;
+pub(crate) use read::{is_client_json, switch};
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{
     ArgRule, ArgUse, Closed, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,

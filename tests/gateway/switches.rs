@@ -240,6 +240,38 @@ fn a_tool_is_switched_by_its_own_name() {
 }
 
 #[test]
+fn a_clients_file_and_a_pipe_have_no_switches() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("mcp.jsonc");
+    let text =
+        "// mine\n{ \"mcpServers\": { \"one\": { \"url\": \"http://127.0.0.1:9/mcp\" } } }\n";
+    std::fs::write(&file, text).unwrap();
+    for switch in ["disable", "enable"] {
+        let (status, said) = command(folder.path(), &file, &[switch, "one"]);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("it is a client's file"), "{said}");
+        assert!(
+            said.contains("sentinel-gateway install CLIENT --import"),
+            "{said}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    #[cfg(unix)]
+    {
+        let pipe = folder.path().join("pipe.toml");
+        let (here, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(here, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let written = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(written, "").unwrap());
+        let (status, said) = command(folder.path(), &pipe, &["disable", "--all"]);
+        writer.join().unwrap();
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("is no regular file"), "{said}");
+        assert!(!said.contains("working folder"), "{said}");
+    }
+}
+
+#[test]
 fn what_can_not_be_switched_is_refused_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("sentinel.toml");

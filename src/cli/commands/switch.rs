@@ -11,7 +11,7 @@ use crate::cli::args::Switched;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{print_message, warn};
 use crate::config::switch::{self, Switch};
-use crate::config::{BackendConfig, Config, Origin, Parts};
+use crate::config::{BackendConfig, Config, Origin, Parts, is_client_json};
 use crate::files::{self, Readers};
 use crate::nearest::nearest_name;
 use crate::protocol::Kind;
@@ -100,6 +100,7 @@ fn place(config: &Config) -> Result<(&Arc<Origin>, PathBuf), (u8, String)> {
     let place = origin.and_then(|origin| Some((origin, origin.file()?)));
     let (origin, path) = place.ok_or_else(|| (BAD_CONFIG, not_editable(config)))?;
     let failed = |why: &dyn Display| (FAILED, format!("{}: {why}", path.display()));
+    has_switches(path).map_err(|why| failed(&why))?;
     let file = match files::resolve(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.source.is_none() => {
             path.to_owned()
@@ -112,6 +113,11 @@ fn place(config: &Config) -> Result<(&Arc<Origin>, PathBuf), (u8, String)> {
 /// Why no file is edited, and what to do.
 fn not_editable(config: &Config) -> String {
     match &config.source {
+        Some(file) if !files::is_file(file) => format!(
+            "{file} is no regular file: it was read once, and is not taken again while a gateway runs; write the \
+             config into a file, and name that with --config",
+            file = file.display()
+        ),
         Some(file) => format!(
             "{file} was only found in the working folder and is not taken while a gateway runs; if it is \
              yours, name it with --config {file}",
@@ -130,6 +136,18 @@ fn not_editable(config: &Config) -> String {
     }
 }
 
+/// # Errors
+/// The file is a client's, and what makes a config of it.
+fn has_switches(path: &Path) -> Result<(), String> {
+    match is_client_json(path) {
+        false => Ok(()),
+        true => Err(
+            "it is a client's file, which has no switches; `sentinel-gateway install CLIENT --import` makes a sentinel.toml of it"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Sets a switch in the config file at this path; symbolic links are followed. Whether the file was changed.
 /// `of_administrator` is the URL to show of a backend of the administrator's.
 ///
@@ -142,6 +160,7 @@ pub(super) fn set_in(
     on: bool,
     of_administrator: Option<&str>,
 ) -> Result<bool, String> {
+    has_switches(path)?;
     let file = files::resolve(path).map_err(|error| error.to_string())?;
     edit(&file, switch, on, of_administrator)
 }
@@ -163,12 +182,6 @@ fn edit(
         String::from_utf8(bytes).map_err(io::Error::other)
     };
     let text = read().map_err(|error| error.to_string())?;
-    if text.trim_start().starts_with('{') {
-        return Err(
-            "it is a client's file, which has no switches; `sentinel-gateway install CLIENT --import` makes a sentinel.toml of it"
-                .to_owned(),
-        );
-    }
     let of_administrator = backend_of(switch).zip(of_administrator);
     let edited = match of_administrator.filter(|(name, _)| !switch::has_backend(&text, name)) {
         // The administrator alone has it, so the user's file switches nothing off.
