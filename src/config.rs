@@ -45,10 +45,10 @@ pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
-pub(crate) use read::switch;
+pub(crate) use read::{is_client_json, switch};
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{
-    ArgRule, ArgUse, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,
+    ArgRule, ArgUse, Closed, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,
 };
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
@@ -115,9 +115,16 @@ pub(crate) struct Administered {
     pub(crate) file: PathBuf,
     /// The names of its backends, and their URLs to show.
     pub(crate) backends: Vec<(Arc<str>, String)>,
+    /// Why nothing is used, if it has switched everything off.
+    pub(crate) all_off: Option<Arc<str>>,
 }
 
 impl Config {
+    /// Why nothing is used, if it is the administrator who has switched everything off.
+    pub(crate) fn all_off_by_administrator(&self) -> Option<&str> {
+        self.administered.as_ref()?.all_off.as_deref()
+    }
+
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
@@ -306,7 +313,7 @@ pub struct BackendConfig {
     /// Whether it is one of the administrator's file.
     pub(crate) of_administrator: bool,
     /// Where none of its redirects may lead: servers of the administrator's file, at its host.
-    pub(crate) closed: Arc<[Place]>,
+    pub(crate) closed: Closed,
 }
 
 impl BackendConfig {

@@ -175,13 +175,7 @@ impl Watch {
         loop {
             let differs = Parts::changed(self.seen, now);
             if now == self.seen {
-                return Some((
-                    now,
-                    Parts {
-                        administrators: true,
-                        users: true,
-                    },
-                ));
+                return Some((now, Parts::ALL));
             }
             if differs.users {
                 self.users_differ.get_or_insert_with(Instant::now);

@@ -26,7 +26,7 @@ use super::problem::{Location, Report};
 use super::read::file::{Backend, Gateway, Located};
 use super::read::join;
 use super::read::oauth::{AuthStoreForm, KeyForm, NamedStore};
-use super::{BackendConfig, GatewayConfig, SealedBy, ToolListing, ToolMode};
+use super::{BackendConfig, Closed, GatewayConfig, SealedBy, ToolListing, ToolMode};
 use expand::{Expanded, Unexpanded, expand, has_variables};
 
 /// Least `tool_name_max`: room for a hash and some of the name before it.
@@ -173,7 +173,7 @@ impl Checker<'_> {
             tools,
             schemas: self.gateway.schemas,
             of_administrator: false,
-            closed: Arc::default(),
+            closed: Closed::default(),
         })
     }
 

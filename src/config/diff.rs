@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
+use super::{BackendConfig, Config, GatewayConfig, TelemetryConfig, ToolListing, ToolRules};
 use crate::text::Glob;
 
 /// A new config compared to the one that runs.
@@ -85,8 +85,10 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         match (change, before.get(&*backend.name)) {
             (Change::None, Some(old)) => *backend = Arc::clone(old),
             (Change::Rules, Some(old)) => {
+                let new = Arc::make_mut(backend);
                 // It knows the secrets that were read since.
-                Arc::make_mut(backend).scrubber = old.scrubber.clone();
+                new.scrubber = old.scrubber.clone();
+                new.closed = new.closed.for_connections_of(&old.closed);
             }
             _ => {}
         }
@@ -102,10 +104,8 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         ("log", old.log != new.log),
         ("telemetry.listen", old.listen != new.listen),
     ];
-    if old.telemetry != new.telemetry {
-        needs_restart.push("telemetry.otlp_endpoint");
-        new.telemetry.clone_from(&old.telemetry);
-    }
+    needs_restart.extend(changed_telemetry(&old.telemetry, &new.telemetry));
+    new.telemetry.clone_from(&old.telemetry);
     let outputs = outputs.into_iter().filter(|(_, changed)| *changed);
     Changes {
         removed,
@@ -139,7 +139,7 @@ fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.has_credentials == new.has_credentials
         && old.allow_insecure == new.allow_insecure
         && old.sign_in == new.sign_in
-        && old.closed == new.closed;
+        && new.closed.fits_connections_of(&old.closed);
     let protocol = old.protocol == new.protocol
         && old.server_stream == new.server_stream
         && old.experimental == new.experimental;
@@ -152,7 +152,9 @@ fn is_used_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
     let limits = old.max_in_flight == new.max_in_flight
         && old.rate == new.rate
         && old.repeat_limit == new.repeat_limit;
-    let place = old.schemas == new.schemas && old.of_administrator == new.of_administrator;
+    let place = old.schemas == new.schemas
+        && old.of_administrator == new.of_administrator
+        && old.closed.is_same(&new.closed);
     times && retries && limits && place && are_rules_alike(old, new)
 }
 
@@ -247,6 +249,39 @@ fn compare_gateway(
     (changed, needs_restart)
 }
 
+/// The keys of `[telemetry]` that have changed: what is sent is set up once.
+fn changed_telemetry(
+    old: &Option<TelemetryConfig>,
+    new: &Option<TelemetryConfig>,
+) -> Vec<&'static str> {
+    const ENDPOINT: &str = "telemetry.otlp_endpoint";
+    let (Some(old), Some(new)) = (old, new) else {
+        return Vec::from_iter((old != new).then_some(ENDPOINT));
+    };
+    let destinations = |of: &TelemetryConfig| [of.traces.clone(), of.metrics.clone()];
+    let headers = |of| destinations(of).map(|destination| destination.map(|to| to.headers));
+    let urls = |of| destinations(of).map(|destination| destination.map(|to| to.url));
+    let changed = [
+        (ENDPOINT, urls(old) != urls(new)),
+        ("telemetry.headers", headers(old) != headers(new)),
+        (
+            "telemetry.sample_percent",
+            old.sample_per_million != new.sample_per_million,
+        ),
+        (
+            "telemetry.service_name",
+            old.service_name != new.service_name,
+        ),
+        ("telemetry.interval_secs", old.interval != new.interval),
+    ];
+    let changed = changed.into_iter().filter(|(_, changed)| *changed);
+    let changed: Vec<&str> = changed.map(|(key, _)| key).collect();
+    match changed.is_empty() && old != new {
+        true => vec![ENDPOINT],
+        false => changed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
@@ -302,6 +337,35 @@ mod tests {
             changes.config.gateway.tool_listing,
             old.gateway.tool_listing
         );
+    }
+
+    #[test]
+    fn keys_of_telemetry_but_for_its_port_need_a_restart() {
+        let telemetry = |more: &str| {
+            config(&format!(
+                "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"\n{more}"
+            ))
+        };
+        let old = telemetry("");
+        for (key, value) in [
+            ("headers", "{ A = \"b\" }"),
+            ("sample_percent", "7"),
+            ("service_name", "\"mine\""),
+            ("interval_secs", "7"),
+        ] {
+            let changes = diff(&old, telemetry(&format!("{key} = {value}")));
+            assert_eq!(changes.needs_restart, [format!("telemetry.{key}")]);
+            assert_eq!(changes.config.telemetry, old.telemetry);
+            assert!(changes.is_empty(), "{key}");
+        }
+        let elsewhere = "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4319\"\n";
+        for new in ["", elsewhere] {
+            let changes = diff(&old, config(new));
+            assert_eq!(changes.needs_restart, ["telemetry.otlp_endpoint"]);
+        }
+        let changes = diff(&old, telemetry("listen = \"127.0.0.1:9464\""));
+        assert!(changes.needs_restart.is_empty());
+        assert_eq!(changes.outputs, ["telemetry.listen"]);
     }
 
     #[test]

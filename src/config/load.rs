@@ -18,7 +18,7 @@ use super::Config;
 use super::environment::Environment;
 use super::overrides::Overrides;
 use super::problem::Problems;
-use super::read::{self, FoundFile};
+use super::read;
 use crate::files;
 use administrator::Administrator;
 use merge::{Sources, merge};
@@ -45,13 +45,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let administrator = Administrator::read(env, text?)?;
     let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
     let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
-    // A pipe can be read only once.
-    let user = match found.path.clone() {
-        Some(path) if found.trusted && files::is_file(&path) => UserFile::Chosen(path),
-        _ => UserFile::Kept(found.clone()),
-    };
-    let place = origin::lock_place(&found, env);
-    let read = origin::stamps_before(&user, place.as_deref(), stamp);
+    let user = UserFile::of(&found, env);
+    let read = origin::stamps_before(&user, &found, env, stamp);
     let path = found.path.as_ref();
     let text = path.map(|path| read::text(path, found.trusted)).transpose();
     let sources = Sources {
@@ -60,7 +55,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         found,
     };
     let (mut config, good) = merge(sources, overrides, env, Occasion::Start)?;
-    config.origin = Origin::of(user, place, good, (overrides, env), read);
+    config.origin = Origin::of(user, good, (overrides, env), read);
     Ok(config)
 }
 
@@ -95,19 +90,19 @@ impl Origin {
             false => Ok(before.administrators.clone()),
         };
         let users = match &self.user {
-            UserFile::Chosen(path) if taken.users => read::text_again(path).map(Some),
+            UserFile::Awaited(path) if before.users.is_none() && !files::exists(path) => Ok(None),
+            UserFile::Chosen(path) | UserFile::Awaited(path) if taken.users => {
+                read::text_again(path).map(Some)
+            }
             _ => Ok(before.users.clone()),
-        };
-        let found = match &self.user {
-            UserFile::Chosen(path) => FoundFile::chosen(path.clone()),
-            UserFile::Kept(found) => found.clone(),
         };
         let change = Occasion::Change(&before.lock);
         let load = |administrators: &Text, users: &Text, occasion| {
+            let text = users.clone()?;
             let sources = Sources {
                 administrator: Administrator::read(&self.env, administrators.clone()?)?,
-                found: found.clone(),
-                text: users.clone()?,
+                found: self.user.found(text.is_some()),
+                text,
             };
             merge(sources, &self.overrides, &self.env, occasion)
         };

@@ -14,7 +14,7 @@ pub(crate) mod switch;
 mod validate;
 mod written;
 
-pub(super) use client_json::is_client_json;
+pub(crate) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};
 pub(super) use validate::{item_path, join};
 

@@ -2,6 +2,7 @@
 //!
 //! - `names`: how exposed names are formed.
 //! - `arg_rule`: which values an argument of a tool may have.
+//! - `closed`: where redirects of a backend may not lead.
 //! - `outputs`: the audit file and the log file.
 //! - `place`: where a server is, whichever way its URL is written.
 //! - `sign_in`: how a backend is signed in to.
@@ -10,6 +11,7 @@
 //! - `tool_rules`: which tools of a backend are served, how, and how often.
 
 mod arg_rule;
+mod closed;
 mod names;
 mod outputs;
 mod place;
@@ -19,6 +21,7 @@ mod tool_mode;
 mod tool_rules;
 
 pub(crate) use arg_rule::{ArgRule, ArgUse, folded};
+pub(crate) use closed::Closed;
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub(crate) use place::Place;

@@ -87,6 +87,7 @@ impl Fleet {
                 (Some(backend), Change::None) => backend,
                 (Some(backend), Change::Rules) => {
                     reread.insert(backend.id);
+                    entry.closed.enforce();
                     Arc::new(backend.with_rules(Arc::clone(entry)))
                 }
                 (before, change) => {

@@ -77,6 +77,8 @@ pub(crate) struct BackendStatus {
     pub(crate) name: String,
     /// As written in the config, without user and query.
     pub(crate) url: String,
+    /// Whether it is one of the administrator's file.
+    pub(crate) of_administrator: bool,
     pub(crate) state: State,
     /// Why it is not up, and what to do.
     pub(crate) why: Option<String>,

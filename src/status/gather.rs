@@ -196,6 +196,11 @@ pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
         let mut configured = snapshot.config.configured.iter();
         configured.all(|known| *known.name != **name)
     });
+    let administered = snapshot.config.administered.iter();
+    let administrators: HashMap<&str, &str> = administered
+        .flat_map(|administered| &administered.backends)
+        .map(|(name, url)| (&**name, &**url))
+        .collect();
     let all = configured.chain(flags).map(|name| match used.get(name) {
         Some(backend) => of_backend(
             backend,
@@ -204,6 +209,12 @@ pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
         ),
         None => BackendStatus {
             name: name.to_owned(),
+            url: administrators
+                .get(name)
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
+            of_administrator: administrators.contains_key(name),
             state: State::Disabled,
             why: Some(why_off(name, &snapshot.config)),
             rate_limited: snapshot.admission.refused_by_limits(name),
@@ -223,6 +234,7 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> Backe
     BackendStatus {
         name: backend.name().to_owned(),
         url: backend.config.shown_url.clone(),
+        of_administrator: backend.config.of_administrator,
         state,
         why: (state != State::Up).then(|| backend.why_down()).flatten(),
         awaits_sign_in,
@@ -255,6 +267,9 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> Backe
 
 /// Why a backend of the config is not used, and what to do.
 fn why_off(name: &str, config: &Config) -> String {
+    if let Some(why) = config.all_off_by_administrator() {
+        return why.to_owned();
+    }
     let known = config.configured.iter().find(|known| *known.name == *name);
     match known {
         _ if !config.gateway.enabled => {

@@ -97,9 +97,11 @@ impl TestGateway {
     }
 
     /// With the administrator's file and perhaps a config of the user's in this folder, and `state` in it as the
-    /// state folder. The config is merely found there, unless the flags name it.
+    /// state folder. The config is merely found there, unless the flags name it. The user's config folder is
+    /// `config` in it.
     pub fn administered(folder: &Path, overrides: &Overrides) -> Self {
         let environment = Environment::new(folder)
+            .with_home(folder, folder.join("config"))
             .with_state(folder.join("state"))
             .with_administrators_file(folder.join(ADMINISTRATORS_FILE));
         Self::run(environment, overrides)

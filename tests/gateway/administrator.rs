@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sentinel_gateway::config::Overrides;
@@ -301,6 +303,63 @@ fn a_backend_that_a_flag_names_is_switched_off_while_it_runs() {
     gateway.list_until(&["a"]);
 }
 
+/// Who has no config file when the gateway starts can switch something off all the same.
+#[test]
+fn a_users_file_that_comes_later_is_taken() {
+    let team = FakeBackend::start().tool("act");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut gateway = start(folder, &team.entry("team", ""), None, &Overrides::default());
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let file = folder.join("config/sentinel/sentinel.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "").unwrap();
+    let switch = |command: &str| {
+        let mut program = Command::new(process::executable());
+        program.arg("--config").arg(&file).args([command, "--all"]);
+        let output = program.env_clear().env("HOME", folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    switch("disable");
+    gateway.list_until(&[]);
+    #[cfg(unix)]
+    until_unused(folder, <[String]>::is_empty);
+    // Once it was there, what it said stays where it can't be read.
+    fs::remove_file(&file).unwrap();
+    #[cfg(unix)]
+    {
+        let said = until_unused(folder, |unused| !unused.is_empty());
+        assert!(said[0].contains("there is no such file"), "{said:?}");
+    }
+    assert_eq!(gateway.tool_names(), [""; 0]);
+    save(file.parent().unwrap(), "");
+    gateway.list_until(&["act"]);
+}
+
+#[test]
+fn what_the_administrator_has_switched_off_is_told_as_theirs() {
+    let team = FakeBackend::start().tool("act");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let entry = team.entry("team", "");
+    let mut gateway = start(folder, &entry, Some(""), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let off = format!("[gateway]\nenabled = false\n{entry}");
+    until_listed(&mut gateway, folder, &off, &[]);
+    let late = gateway.call("act", json!({}));
+    let message = late.message();
+    assert!(
+        message.contains("team: everything is switched off by the administrator"),
+        "{message}"
+    );
+    #[cfg(unix)]
+    {
+        let shown = status(folder, &[]);
+        assert!(!shown.contains("enable --all"), "{shown}");
+        assert!(shown.contains("has switched everything off"), "{shown}");
+    }
+}
+
 #[test]
 fn a_profile_that_is_gone_shows_no_more_than_before() {
     let (team, own) = (
@@ -400,6 +459,15 @@ fn what_the_administrator_pins_is_kept_for_users_without_a_file() {
     let mut gateway = start(folder, &pinned, None, &flags);
     assert_eq!(gateway.tool_names(), ["new", "mine"]);
     assert_eq!(gateway.call("act", json!({})).code(), -32602);
+    // A file of the user's that comes later accepts nothing, now or after a restart.
+    let users = folder.join("config/sentinel");
+    fs::create_dir_all(&users).unwrap();
+    save(&users, &team.entry("team", "tools.deny = [\"new\"]"));
+    gateway.list_until(&["mine"]);
+    drop(gateway);
+    save(&users, "");
+    let mut gateway = start(folder, &pinned, None, &flags);
+    assert_eq!(gateway.tool_names(), ["new", "mine"]);
 }
 
 /// A server at one path of a host sends its requests on to another path, which the administrator has for themselves.
@@ -424,4 +492,70 @@ fn fault_103_a_redirect_leads_to_no_server_of_the_administrators_file() {
             assert_eq!(is_there, taken == "/away", "{taken}: {names:?}");
         }
     }
+}
+
+/// What the administrator says of another server at the same host changes where redirects may lead, and nothing else.
+#[test]
+fn a_denial_of_another_server_at_the_same_host_is_no_new_connection() {
+    let leads = Arc::new(AtomicBool::new(false));
+    let leading = Arc::clone(&leads);
+    let server = FakeBackend::start().tool("act").behind(move |request| {
+        let leads = leading.load(Ordering::Relaxed) && request.target == "/mcp";
+        leads.then(|| Reply::status(307).header("location", "/two").runs(false))
+    });
+    let mark = FakeBackend::start().tool("mark");
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let [one, two] = ["one", "two"].map(|name| denied_beside(&server, name));
+    let users = server.entry("mine", "");
+    let mut gateway = start(folder, &one, Some(&users), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    let marked = mark.entry("mark", "");
+    save_administrators(folder, &format!("{marked}{one}{two}"));
+    gateway.list_until(&["mark", "act"]);
+    save_administrators(folder, &format!("{two}{one}"));
+    gateway.list_until(&["act"]);
+    assert_eq!(gateway.call("act", json!({})).text(), "act {}");
+    assert_eq!(server.requests_of("initialize").len(), 1);
+    // The denial holds for the connection that was there before it.
+    leads.store(true, Ordering::Relaxed);
+    let answer = gateway.call("act", json!({}));
+    let message = answer.message();
+    assert!(message.contains("administrator's file"), "{message}");
+    assert_eq!(
+        (server.runs("act"), server.requests_of("initialize").len()),
+        (1, 1)
+    );
+}
+
+/// It may be there that its session is.
+#[test]
+fn fault_103_a_server_that_has_led_elsewhere_is_connected_anew_under_a_denial() {
+    let server = FakeBackend::start().tool("act").behind(|request| {
+        let is_asked = request.target == "/mcp";
+        is_asked.then(|| Reply::status(307).header("location", "/away").runs(false))
+    });
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let users = server.entry("mine", "");
+    let mut gateway = start(folder, "", Some(&users), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act"]);
+    assert_eq!(gateway.call("act", json!({})).text(), "act {}");
+    save_administrators(folder, &denied_beside(&server, "away"));
+    let begun = Instant::now();
+    loop {
+        let answer = gateway.call("act", json!({}));
+        if answer.0.json.get("error").is_some() {
+            let message = answer.message();
+            assert!(message.contains("administrator's file"), "{message}");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is called all the same");
+    }
+}
+
+/// A server at another path of the same host that the administrator has switched off.
+fn denied_beside(server: &FakeBackend, name: &str) -> String {
+    let url = server.url().replace("/mcp", &format!("/{name}"));
+    format!("[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\nenabled = false\n")
 }

@@ -232,6 +232,35 @@ fn secrets_from_files_are_read_again() {
     assert_eq!(fake.requests_of("initialize").len(), 1);
 }
 
+/// Though nothing in the config has changed.
+#[cfg(unix)]
+#[test]
+fn secrets_from_commands_are_read_again() {
+    let fake = FakeBackend::start().tool("a");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "first-key-of-all").unwrap();
+    let command = Value::from(vec!["cat", file.to_str().unwrap()]);
+    let config = fake.entry(
+        "one",
+        &format!("headers = {{ X-New = {{ command = {command} }} }}"),
+    );
+    let mut gateway = TestGateway::with_config(&config);
+    gateway.initialize();
+    gateway.call("a", json!({}));
+    assert_eq!(header(&fake, "tools/call", 0).unwrap(), "first-key-of-all");
+    std::fs::write(&file, "second-key-of-all").unwrap();
+    gateway.save_config(&format!("# the key has changed\n{config}"));
+    let begun = Instant::now();
+    let mut calls = 1;
+    while header(&fake, "tools/call", calls - 1).unwrap() != "second-key-of-all" {
+        assert!(begun.elapsed() < PATIENCE);
+        gateway.call("a", json!({}));
+        calls += 1;
+    }
+    assert_eq!(fake.requests_of("initialize").len(), 1);
+}
+
 #[test]
 fn a_config_that_was_merely_found_is_not_loaded_again() {
     use sentinel_gateway::config::{Environment, Overrides, diff, load};

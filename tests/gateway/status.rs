@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use sentinel_gateway::config::Overrides;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -16,7 +17,7 @@ use crate::common::authorization_server::AuthorizationServer;
 use crate::common::canary;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
-use crate::common::gateway::save;
+use crate::common::gateway::{TestGateway, save, save_administrators};
 use crate::common::process::{self, Process};
 use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
 use crate::common::reply::Reply;
@@ -533,6 +534,38 @@ fn top_shows_what_runs_and_switches_a_tool_off_and_on_again() {
     let (code, _) = terminal.end();
     assert_eq!(code, 0);
     gateway.end();
+}
+
+/// Its entry is not in the user's file, so one is made there.
+#[test]
+fn top_switches_off_what_the_administrator_has() {
+    let one = FakeBackend::start().tool("a").tool("z");
+    let place = Place::without_runtime_folder();
+    let folder = place.home.path();
+    save_administrators(folder, &one.entry("team", ""));
+    save(folder, "# mine\n");
+    let flags = Overrides {
+        config: Some(folder.join("sentinel.toml")),
+        ..Overrides::default()
+    };
+    let mut gateway = TestGateway::administered(folder, &flags);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["a", "z"]);
+    let mut command = Command::new(process::executable());
+    command.arg("top").env_clear().env("HOME", folder);
+    command.env("XDG_STATE_HOME", folder.join("state"));
+    let mut terminal = PseudoTerminal::start(&mut command, 80, OnTerminal::All);
+    terminal.wait_for("gateways: 1  backends up: 1 of 1");
+    terminal.type_keys("\rjxy");
+    gateway.list_until(&["a"]);
+    let text = std::fs::read_to_string(folder.join("sentinel.toml")).unwrap();
+    assert!(text.starts_with("# mine\n"), "{text}");
+    assert!(text.contains("name = \"team\""), "{text}");
+    terminal.type_keys("u");
+    gateway.list_until(&["a", "z"]);
+    terminal.type_keys("q");
+    terminal.wait_for(LEAVE_SCREEN);
+    assert_eq!(terminal.end().0, 0);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `gateway_status`: the tool by which a model learns which servers are connected.
 
+use sentinel_gateway::config::Overrides;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::TestGateway;
+use crate::common::gateway::{ADMINISTRATORS_FILE, TestGateway, save, save_administrators};
 use crate::common::reply::Reply;
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
@@ -39,7 +41,7 @@ fn it_says_which_servers_are_down_and_why() {
         assert!(lines[2].starts_with("- locked: down"), "{lines:?}");
         assert!(lines[2].contains("401"), "{lines:?}");
         assert!(
-            lines[3].starts_with("- off: off, by the user's config: "),
+            lines[3].starts_with("- off: switched off: sentinel-gateway enable off"),
             "{lines:?}"
         );
         assert_eq!(lines[4], "- one: connected, tools: 1");
@@ -51,6 +53,28 @@ fn it_says_which_servers_are_down_and_why() {
         assert_eq!(answer.result()["isError"], true);
         assert!(answer.text().contains("there is no server \"two\""));
     }
+}
+
+/// Nothing that the user could type switches it on.
+#[test]
+fn a_server_that_the_administrator_has_switched_off_is_not_called_the_users() {
+    let one = FakeBackend::start().tool("t");
+    let folder = TempDir::new().unwrap();
+    save_administrators(folder.path(), &one.entry("off", "enabled = false"));
+    save(folder.path(), &with_tool(""));
+    let flags = Overrides {
+        config: Some(folder.path().join("sentinel.toml")),
+        ..Overrides::default()
+    };
+    let mut gateway = TestGateway::administered(folder.path(), &flags);
+    gateway.initialize();
+    let text = gateway.call("gateway_status", json!({})).text().to_owned();
+    let file = folder.path().join(ADMINISTRATORS_FILE);
+    let line = format!(
+        "- off: the administrator's file {} has switched it off\n",
+        file.display()
+    );
+    assert!(text.contains(&line), "{text}");
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn command(folder: &Path, config: &Path, arguments: &[&str]) -> (Option<i32>, St
     let mut command = std::process::Command::new(process::executable());
     command.arg("--config").arg(config).args(arguments);
     command.env_clear().env("HOME", folder).current_dir(folder);
+    command.env("XDG_STATE_HOME", folder.join("state"));
     command.envs(canary::VARIABLES.map(|name| (name, canary::secret(name))));
     let output = command.output().unwrap();
     assert!(output.stdout.is_empty());
@@ -188,6 +189,89 @@ fn disable_and_enable_take_effect_in_every_gateway_of_the_file() {
 }
 
 #[test]
+fn a_tool_that_is_denied_twice_is_switched_on() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sentinel.toml");
+    let toml = |denied: &str| {
+        format!(
+            "[[backends]]\nname = \"one\"\nurl = \"http://127.0.0.1:9/mcp\"\ntools.deny = [{denied}]\n"
+        )
+    };
+    std::fs::write(&file, toml("\"x\", \"y\", \"x\"")).unwrap();
+    let (status, said) = command(folder.path(), &file, &["enable", "one/x"]);
+    assert_eq!((status, said.contains("still")), (Some(0), false), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), toml("\"y\""));
+}
+
+/// A pattern of another name would deny nothing.
+#[test]
+fn a_tool_is_switched_by_its_own_name() {
+    let fake = FakeBackend::start().tool("read_query").tool("z");
+    let folder = TempDir::new().unwrap();
+    let toml = fake.entry("one", "tools.rename = { read_query = \"sql_read\" }");
+    let mut gateway = TestGateway::with_state(folder.path(), &toml);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["sql_read", "z"]);
+    gateway.eof();
+    gateway.exit();
+    let file = folder.path().join("sentinel.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    for switch in ["disable", "enable"] {
+        let (status, said) = command(folder.path(), &file, &[switch, "one/sql_read"]);
+        assert_eq!(status, Some(1), "{said}");
+        let typed =
+            format!("its own name is read_query: `sentinel-gateway {switch} one/read_query`");
+        assert!(said.contains(&typed), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    let (status, said) = command(folder.path(), &file, &["disable", "one/read_query"]);
+    assert_eq!(
+        (status, said.contains("listed")),
+        (Some(0), false),
+        "{said}"
+    );
+    // One that may come later is denied as well.
+    let (status, said) = command(folder.path(), &file, &["disable", "one/reed"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        said.contains("one had no tool reed when it listed its tools last"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_clients_file_and_a_pipe_have_no_switches() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("mcp.jsonc");
+    let text =
+        "// mine\n{ \"mcpServers\": { \"one\": { \"url\": \"http://127.0.0.1:9/mcp\" } } }\n";
+    std::fs::write(&file, text).unwrap();
+    for switch in ["disable", "enable"] {
+        let (status, said) = command(folder.path(), &file, &[switch, "one"]);
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("it is a client's file"), "{said}");
+        assert!(
+            said.contains("sentinel-gateway install CLIENT --import"),
+            "{said}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    #[cfg(unix)]
+    {
+        let pipe = folder.path().join("pipe.toml");
+        let (here, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(here, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let written = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(written, "").unwrap());
+        let (status, said) = command(folder.path(), &pipe, &["disable", "--all"]);
+        writer.join().unwrap();
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("is no regular file"), "{said}");
+        assert!(!said.contains("working folder"), "{said}");
+    }
+}
+
+#[test]
 fn what_can_not_be_switched_is_refused_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("sentinel.toml");
@@ -203,7 +287,8 @@ fn what_can_not_be_switched_is_refused_with_what_to_do() {
     let (_, said) = command(folder.path(), &file, &["enable", "one"]);
     assert!(!said.contains("still"), "{said}");
     let (_, said) = command(folder.path(), &file, &["enable", "one/zz"]);
-    assert!(said.contains("still denied by \"z*\""), "{said}");
+    let denied = format!("still denied by \"z*\" in tools.deny of {}", file.display());
+    assert!(said.contains(&denied), "{said}");
 
     let bare = |arguments: &[&str]| {
         let mut command = process::bare_gateway(&folder);

@@ -29,7 +29,7 @@ use crate::backend::retry::retry_after;
 use crate::budget::Budget;
 use crate::call_report::CallTrace;
 use crate::clock;
-use crate::config::{BackendConfig, Place, is_loopback};
+use crate::config::{BackendConfig, Closed, is_loopback};
 use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
 
 const MAX_REDIRECTS: usize = 3;
@@ -45,7 +45,7 @@ pub struct Endpoint {
     pub(in crate::backend) turns: Turns,
     url: Url,
     /// Where no redirect may lead.
-    closed: Arc<[Place]>,
+    closed: Closed,
     credentials: Arc<Credentials>,
     continuity: Continuity,
     headers: HeaderMap,
@@ -105,7 +105,7 @@ impl Endpoint {
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             url,
-            closed: Arc::clone(&config.closed),
+            closed: config.closed.clone(),
             credentials,
             continuity: Continuity::default(),
             headers,

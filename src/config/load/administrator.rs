@@ -13,7 +13,7 @@ use crate::config::overrides::Overrides;
 use crate::config::problem::{Problems, Report};
 use crate::config::read::file::{Backend, File};
 use crate::config::read::{self, MAX_BYTES};
-use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig, Place};
+use crate::config::{Administered, BackendConfig, Closed, ConfiguredName, GatewayConfig, Place};
 use crate::files::{self, Stamp, read_of_root};
 
 /// The keys of `[gateway]` that it may have.
@@ -207,7 +207,7 @@ impl Administrator {
             rest.push(user);
         }
         for user in &mut rest {
-            user.config.closed = places_beside(&user.config, own.iter());
+            user.config.closed = Closed::new(places_beside(&user.config, own.iter()));
         }
         let denied = own.iter().map(|entry| {
             let denied = own.iter().filter(|other| self.denies(other));
@@ -216,7 +216,7 @@ impl Administrator {
         let denied: Vec<_> = denied.collect();
         for (entry, denied) in own.iter_mut().zip(denied) {
             entry.config.of_administrator = true;
-            entry.config.closed = denied;
+            entry.config.closed = Closed::new(denied);
         }
         let used = own.into_iter().chain(rest).filter(|entry| entry.is_used);
         used.map(|entry| Arc::new(entry.config)).collect()
@@ -267,6 +267,10 @@ impl Administrator {
             backends: backends
                 .map(|own| (Arc::clone(&own.config.name), own.config.shown_url.clone()))
                 .collect(),
+            all_off: (!self.written.gateway.enabled).then(|| {
+                let shown = self.shown();
+                format!("the administrator's file {shown} has switched everything off").into()
+            }),
         })
     }
 
@@ -343,7 +347,7 @@ mod tests {
             };
             let config = crate::config::load(&overrides, &env).unwrap();
             let denied = Url::parse("http://127.0.0.1:9/denied").unwrap();
-            assert_eq!(*config.backends[0].closed, [Place::of(&denied)]);
+            assert_eq!(config.backends[0].closed.places(), [Place::of(&denied)]);
         }
     }
 

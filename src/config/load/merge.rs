@@ -19,7 +19,7 @@ use crate::config::overrides::{Overrides, apply, apply_only};
 use crate::config::problem::{Location, Problems, Report};
 use crate::config::read::file::{Backend, File, Located};
 use crate::config::read::{self, FoundFile, item_path, join};
-use crate::config::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
+use crate::config::{Administered, BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
 
 /// Where the parts of a configuration come from.
 pub(super) struct Sources {
@@ -68,7 +68,7 @@ pub(super) fn merge(
     warnings.extend(found.warnings.iter().chain(&report.warnings).cloned());
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
     warnings.extend(lock.as_ref().err().map(unkept));
-    warnings.extend(nothing_to_serve(&gateway, &backends));
+    warnings.extend(nothing_to_serve(&gateway, &backends, administered.as_ref()));
     let lock = lock.unwrap_or_else(LockFile::none);
     let (problems, unused) = occasion.sort(&mut administrator.report, report);
     let good = Good::of(administrator.text(), sources.text, &lock);
@@ -176,7 +176,14 @@ impl Checker<'_> {
 }
 
 /// Why no backend is used; `None` where one is.
-fn nothing_to_serve(gateway: &GatewayConfig, backends: &[Arc<BackendConfig>]) -> Option<String> {
+fn nothing_to_serve(
+    gateway: &GatewayConfig,
+    backends: &[Arc<BackendConfig>],
+    administered: Option<&Administered>,
+) -> Option<String> {
+    if let Some(why) = administered.and_then(|administered| administered.all_off.as_deref()) {
+        return Some(why.to_owned());
+    }
     let why = match backends {
         _ if !gateway.enabled => {
             "everything is switched off by enabled = false in [gateway]; `sentinel-gateway enable --all` switches it on"
@@ -214,7 +221,8 @@ fn distrust(found: &FoundFile) -> Option<String> {
     ))
 }
 
-/// Reads the lock beside the config file or, where there can be none, that for the administrator's backends. A lock
+/// Reads the lock beside the config file or, where there can be none, that for the administrator's backends, which
+/// holds beside the other one for what that doesn't have: a user's new file accepts nothing. A lock
 /// that can't be read or kept is a problem where a backend has `tools.pin = "block"`; other configurations run
 /// without it and leave the file as it is. Where it could be read `before`, it counts as it was then.
 fn lock(
@@ -228,15 +236,20 @@ fn lock(
     let is_pinned = is_used(PinMode::Warn) || is_used(PinMode::Block);
     let own = backends.iter().filter(|backend| backend.of_administrator);
     let own: Vec<_> = own.filter(|own| own.tools.pin != PinMode::Off).collect();
-    let lock = match (lock_of_user(found), env.state_folder()) {
+    let state = env.state_folder().filter(|_| !own.is_empty());
+    let of_administrator = state.map(|state| {
+        let names: Vec<&str> = own.iter().map(|own| &*own.name).collect();
+        move || LockFile::of_administrator(LockFile::administrators_path(&state), &names)
+    });
+    let lock = match (lock_of_user(found), of_administrator) {
         (Ok(_) | Err(_), _) if !is_pinned => {
             return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
         }
-        (Ok(file), _) => LockFile::beside(file),
-        (Err(_), Some(state)) if !own.is_empty() => {
-            let names: Vec<&str> = own.iter().map(|own| &*own.name).collect();
-            LockFile::of_administrator(LockFile::administrators_path(&state), &names)
+        (Ok(file), None) => LockFile::beside(file),
+        (Ok(file), Some(earlier)) => {
+            LockFile::beside(file).and_then(|lock| Ok(lock.with_those_of(&earlier()?)))
         }
+        (Err(_), Some(read)) => read(),
         (Err(why), _) => {
             if let Some(own) = own.iter().find(|own| own.tools.pin == PinMode::Block) {
                 report.problems.add(format!(

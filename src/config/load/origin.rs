@@ -2,7 +2,8 @@
 //!
 //! Owns which files count, and which changes of them are the gateway's own. A file that was merely
 //! found in the working folder, or that can be read only once, is kept as it was: only the administrator's
-//! part of such a configuration is read again. How, is the part of `load`.
+//! part of such a configuration is read again. Where nothing was found, the user's own file is taken once it is
+//! there. How, is the part of `load`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::config::LockFile;
 use crate::config::environment::Environment;
 use crate::config::overrides::Overrides;
 use crate::config::read::{FoundFile, is_client_json};
-use crate::files::{Stamp, Written};
+use crate::files::{self, Stamp, Written};
 use crate::sync::Mutex;
 
 /// What a configuration was loaded from.
@@ -24,8 +25,6 @@ pub(crate) struct Origin {
     pub(super) user: UserFile,
     /// What is used where a file can't be, as it is now.
     pub(super) good: Mutex<Good>,
-    /// Where the lock is, whether or not it is used now.
-    lock: Option<PathBuf>,
     /// The stamps of the files, as of the moment before they were read.
     read: Stamps,
     /// What this process has written to the lock, the newest last.
@@ -36,8 +35,39 @@ pub(crate) struct Origin {
 pub(super) enum UserFile {
     /// This file, an absolute path, as it is now.
     Chosen(PathBuf),
+    /// This file once it is there: at the start there was none at all.
+    Awaited(PathBuf),
     /// What was read at the start, a pipe or a file that was merely found: its text is [`Good::users`].
     Kept(FoundFile),
+}
+
+impl UserFile {
+    /// What was found at the start.
+    pub(super) fn of(found: &FoundFile, env: &Environment) -> Self {
+        match &found.path {
+            // A pipe can be read only once.
+            Some(path) if found.trusted && files::is_file(path) => Self::Chosen(path.clone()),
+            Some(_) => Self::Kept(found.clone()),
+            None => (env.user_file()).map_or_else(|| Self::Kept(found.clone()), Self::Awaited),
+        }
+    }
+
+    /// The same now; `is_there`: there is a file at the place of one that was awaited.
+    pub(super) fn found(&self, is_there: bool) -> FoundFile {
+        match self {
+            Self::Awaited(_) if !is_there => FoundFile::none(),
+            Self::Chosen(path) | Self::Awaited(path) => FoundFile::chosen(path.clone()),
+            Self::Kept(found) => found.clone(),
+        }
+    }
+
+    /// The file that the user chose, whether or not it is there.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Chosen(path) | Self::Awaited(path) => Some(path),
+            Self::Kept(..) => None,
+        }
+    }
 }
 
 /// What the files said when each was last in use.
@@ -81,6 +111,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Everything.
+    pub(crate) const ALL: Self = Self {
+        administrators: true,
+        users: true,
+    };
+
     /// The parts in which two looks at the files differ.
     pub(crate) fn changed(before: Stamps, now: Stamps) -> Self {
         Self {
@@ -98,12 +134,9 @@ impl Parts {
 }
 
 impl Origin {
-    /// The user's config file; `None` where there is none that the user chose.
+    /// The user's config file, whether or not it is there; `None` where what was read at the start stays.
     pub(crate) fn file(&self) -> Option<&Path> {
-        match &self.user {
-            UserFile::Chosen(path) => Some(path),
-            UserFile::Kept(..) => None,
-        }
+        self.user.path()
     }
 
     /// The stamps of the files as they were when this was loaded.
@@ -114,9 +147,11 @@ impl Origin {
     /// The stamps of the files as they are now. Blocks.
     pub(crate) fn stamps_now(&self) -> Stamps {
         let administrators = self.env.administrators_file();
+        let file = self.file().and_then(Stamp::of);
+        let lock = lock_place(&self.user.found(file.is_some()), &self.env);
         [
-            self.file().and_then(Stamp::of),
-            self.lock.as_deref().and_then(Stamp::of),
+            file,
+            lock.as_deref().and_then(Stamp::of),
             administrators.and_then(|file| Stamp::of(&file.path)),
         ]
     }
@@ -141,10 +176,9 @@ impl Origin {
         [file, lock, administrators]
     }
 
-    /// `lock` is [`lock_place`], and `read` [`stamps_before`]. `None` where nothing can change.
+    /// `read` is [`stamps_before`]. `None` where nothing can change.
     pub(super) fn of(
         user: UserFile,
-        lock: Option<PathBuf>,
         good: Good,
         (overrides, env): (&Overrides, &Environment),
         read: Stamps,
@@ -157,7 +191,6 @@ impl Origin {
             env: env.clone(),
             user,
             read,
-            lock,
             good: Mutex::new(good),
             own_writes: Mutex::default(),
         }))
@@ -165,7 +198,7 @@ impl Origin {
 }
 
 /// Where the lock is that such a configuration has if anything is pinned, now or after a change.
-pub(super) fn lock_place(found: &FoundFile, env: &Environment) -> Option<PathBuf> {
+fn lock_place(found: &FoundFile, env: &Environment) -> Option<PathBuf> {
     let file = found.path.as_deref().filter(|_| found.trusted);
     match file.filter(|file| !is_client_json(file)) {
         Some(file) => Some(LockFile::path_beside(file)),
@@ -176,18 +209,17 @@ pub(super) fn lock_place(found: &FoundFile, env: &Environment) -> Option<PathBuf
 /// Of the user's file and the lock before they are read, and that of the administrator's file.
 pub(super) fn stamps_before(
     user: &UserFile,
-    lock: Option<&Path>,
+    found: &FoundFile,
+    env: &Environment,
     administrators: Option<Stamp>,
 ) -> Stamps {
     let file = match user {
-        UserFile::Chosen(path) => Some(path),
-        UserFile::Kept(..) => None,
+        UserFile::Chosen(path) => Stamp::of(path),
+        // One that has come since was not read.
+        UserFile::Awaited(_) | UserFile::Kept(..) => None,
     };
-    [
-        file.and_then(|file| Stamp::of(file)),
-        lock.and_then(Stamp::of),
-        administrators,
-    ]
+    let lock = lock_place(found, env);
+    [file, lock.as_deref().and_then(Stamp::of), administrators]
 }
 
 /// Shows only what is no secret.
@@ -204,10 +236,7 @@ mod tests {
     use super::super::load;
     use super::*;
 
-    const ALL: Parts = Parts {
-        administrators: true,
-        users: true,
-    };
+    const ALL: Parts = Parts::ALL;
     const PINNED: &str =
         "[[backends]]\nname = \"db\"\nurl = \"http://127.0.0.1:9/\"\ntools.pin = \"block\"\n";
 

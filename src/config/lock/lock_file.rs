@@ -71,4 +71,13 @@ impl LockFile {
             is_administrators: true,
         })
     }
+
+    /// The same with what only the other one has, which is not written here.
+    pub(in crate::config) fn with_those_of(mut self, other: &Self) -> Self {
+        let lock = Arc::make_mut(&mut self.lock);
+        for pin in other.lock.pins() {
+            lock.add(pin.clone());
+        }
+        self
+    }
 }

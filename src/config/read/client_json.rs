@@ -18,7 +18,7 @@ use crate::config::problem::{Location, Report};
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp"];
 
 /// Whether a path is that of a client's file.
-pub(in crate::config) fn is_client_json(path: &Path) -> bool {
+pub(crate) fn is_client_json(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| ["json", "jsonc"].contains(&extension))
 }

@@ -27,7 +27,7 @@ pub(in crate::config) struct File {
     pub(in crate::config) audit: Audit,
     /// The log file.
     pub(in crate::config) log: Log,
-    /// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set.
+    /// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set. All keys but `listen` count from the next start of a gateway on.
     pub(in crate::config) telemetry: Telemetry,
     /// The MCP servers behind the gateway. Their order decides which backend keeps a name that several have.
     pub(in crate::config) backends: Vec<Located<Backend>>,

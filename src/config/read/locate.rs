@@ -28,6 +28,15 @@ impl FoundFile {
         }
     }
 
+    /// None at all.
+    pub(in crate::config) fn none() -> Self {
+        Self {
+            path: None,
+            trusted: false,
+            warnings: Vec::new(),
+        }
+    }
+
     /// The folder that relative paths start at; `None` without a file.
     pub(in crate::config) fn folder(&self) -> Option<&Path> {
         self.path.as_deref().and_then(Path::parent)

@@ -69,7 +69,7 @@ impl Default for Log {
     }
 }
 
-/// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set.
+/// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set. All keys but `listen` count from the next start of a gateway on.
 #[derive(Derive, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Telemetry {

@@ -4,6 +4,7 @@
 //! stay. What comes of it is read again and compared with what was meant. Pure; it must not know
 //! which file the text is from.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -38,14 +39,15 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
     let document = DeTable::parse(text).map_err(not_toml)?;
     let root = document.get_ref();
     let mut meant: Table = text.parse().map_err(not_toml)?;
-    let edit = match switch {
-        Switch::All => all(text, root, &mut meant, on),
+    let mut edits = match switch {
+        Switch::All => Vec::from_iter(all(text, root, &mut meant, on)),
         Switch::Backend(name) => {
             let at = position(root, name)?;
             let (entry, meant) = (entry(root, at), entry_of(&mut meant, at));
-            entry
+            let edit = entry
                 .zip(meant)
-                .and_then(|(entry, meant)| set_enabled(text, entry, meant, on))
+                .and_then(|(entry, meant)| set_enabled(text, entry, meant, on));
+            Vec::from_iter(edit)
         }
         Switch::Tool(name, tool) => {
             let at = position(root, name)?;
@@ -53,18 +55,24 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
             let pattern = escape_glob(tool);
             let (entry, meant) = entry.zip(meant).ok_or("it has no such backend")?;
             match on {
-                true => allow(entry, meant, &pattern),
-                false => deny(text, entry, meant, &pattern)?,
+                true => allow(text, entry, meant, &pattern).unwrap_or_default(),
+                false => Vec::from_iter(deny(text, entry, meant, &pattern)?),
             }
         }
     };
-    let Some(Edit { at, text: new }) = edit else {
+    if edits.is_empty() {
         return Ok(None);
-    };
+    }
     let mut edited = text.to_owned();
-    edited.replace_range(at, &new);
+    // From the end, so that the places of those before it stay.
+    edits.sort_by_key(|edit| Reverse(edit.at.start));
+    for Edit { at, text: new } in edits {
+        edited.replace_range(at, &new);
+    }
     // What was not understood of the file is left to its owner.
     match edited.parse::<Table>() {
+        // The same pattern may stand there twice.
+        Ok(read) if read == meant && on => Ok(Some(set(&edited, switch, on)?.unwrap_or(edited))),
         Ok(read) if read == meant => Ok(Some(edited)),
         _ => Err("it is written in a way that can't be edited here; change it by hand".to_owned()),
     }
@@ -86,11 +94,6 @@ pub(crate) fn with_entry(text: &str, name: &str, url: &str) -> String {
     };
     let [name, url] = [name, url].map(|text| Value::String(text.to_owned()).to_string());
     format!("{text}{gap}[[backends]]{newline}name = {name}{newline}url = {url}{newline}")
-}
-
-/// The text that a value is denied by, alone.
-pub(crate) fn pattern_of(tool: &str) -> String {
-    escape_glob(tool)
 }
 
 fn all(text: &str, root: &DeTable<'_>, meant: &mut Table, on: bool) -> Option<Edit> {
@@ -199,23 +202,72 @@ fn deny(
     })
 }
 
-fn allow(entry: &Spanned<DeValue<'_>>, meant: &mut Table, pattern: &str) -> Option<Edit> {
-    let denied = entry.get_ref().get("tools")?.get_ref().get("deny");
-    let list = array(denied)?;
-    let at = positions(denied, pattern).next()?;
+/// Takes a pattern out of the list, with one comma. Comments stay, since each may be about a rule that does.
+fn allow(
+    text: &str,
+    entry: &Spanned<DeValue<'_>>,
+    meant: &mut Table,
+    pattern: &str,
+) -> Option<Vec<Edit>> {
+    let denied = entry.get_ref().get("tools")?.get_ref().get("deny")?;
+    let list = array(Some(denied))?;
+    let at = positions(Some(denied), pattern).next()?;
     let span = |at: usize| list.get(at).map(Spanned::span);
     let own = span(at)?;
-    let range = match (at.checked_sub(1).and_then(span), span(at + 1)) {
-        (_, Some(next)) => own.start..next.start,
-        (Some(before), None) => before.end..own.end,
-        (None, None) => own,
-    };
+    let end = span(at + 1).map_or(denied.span().end, |next| next.start);
+    let before = at.checked_sub(1).and_then(span);
+    let comma = comma_in(text, own.end..end)
+        .or_else(|| before.and_then(|before| comma_in(text, before.end..own.start)));
     let rules = meant.get_mut("tools")?.get_mut("deny")?.as_array_mut()?;
     rules.remove(at);
-    Some(Edit {
-        at: range,
+    let is_blank = |gap: &Range<usize>| text[gap.clone()].trim().is_empty();
+    let (removed, further) = match comma {
+        Some(comma) if comma >= own.end && is_blank(&(own.end..comma)) => {
+            (own.start..comma + 1, None)
+        }
+        Some(comma) if comma < own.start && is_blank(&(comma + 1..own.start)) => {
+            (comma..own.end, None)
+        }
+        Some(comma) => (own, Some(comma..comma + 1)),
+        None => (own, None),
+    };
+    let removed = [Some(removed), further].into_iter().flatten();
+    let edits = removed.map(|range| Edit {
+        at: with_space(text, range),
         text: String::new(),
-    })
+    });
+    Some(edits.collect())
+}
+
+/// The first comma between two items of a list, where nothing but space and comments is beside it.
+fn comma_in(text: &str, gap: Range<usize>) -> Option<usize> {
+    let mut in_comment = false;
+    let mut letters = text[gap.clone()].char_indices();
+    let comma = letters.find(|(_, letter)| {
+        match letter {
+            '#' => in_comment = true,
+            '\n' => in_comment = false,
+            _ => {}
+        }
+        *letter == ',' && !in_comment
+    });
+    comma.map(|(at, _)| gap.start + at)
+}
+
+/// The range with the space that would be too much without it: its whole line if nothing else is there.
+fn with_space(text: &str, range: Range<usize>) -> Range<usize> {
+    let is_space = |letter: char| [' ', '\t'].contains(&letter);
+    let before = text[..range.start].trim_end_matches(is_space);
+    let after = text[range.end..].trim_start_matches(is_space);
+    let (start, end) = (before.len(), text.len() - after.len());
+    let line_end = ["\r\n", "\n"].iter().find(|end| after.starts_with(**end));
+    match line_end {
+        Some(line_end) if before.ends_with('\n') => start..end + line_end.len(),
+        Some(_) => start..range.end,
+        None if after.starts_with(']') && !before.ends_with('\n') => start..range.end,
+        None if start < range.start || before.ends_with(['[', '\n']) => range.start..end,
+        None => range,
+    }
 }
 
 fn array<'a, 'b>(value: Option<&'a Spanned<DeValue<'b>>>) -> Option<&'a DeArray<'b>> {
@@ -332,7 +384,7 @@ mod tests {
     #[test]
     fn a_tool_is_denied_by_a_pattern_of_its_own() {
         let tool = |backend| Switch::Tool(backend, "drop[1]");
-        let pattern = pattern_of("drop[1]");
+        let pattern = escape_glob("drop[1]");
         for (backend, expected) in [
             (
                 "a",
@@ -351,7 +403,46 @@ mod tests {
         }
         assert_eq!(there_and_back(FILE, tool("b")), FILE);
         let first = set(FILE, Switch::Tool("b", "x"), true).unwrap().unwrap();
-        assert_eq!(first, FILE.replace("\"x\", # why\n  ", ""));
+        assert_eq!(first, FILE.replace("\"x\", # why", "# why"));
+        // Comments say something of the rules that stay, wherever they stand.
+        let on = |tool: &str, list: &str| {
+            let text = |list: &str| format!("[[backends]]\nname = \"db\"\ntools.deny = {list}\n");
+            let on = set(&text(list), Switch::Tool("db", tool), true);
+            let on = on.unwrap().expect("a change");
+            let (start, end) = (text("").len() - 1, on.len() - 1);
+            on[start..end].to_owned()
+        };
+        for (tool, before, after) in [
+            ("a", "[\"a\"]", "[]"),
+            ("a", "[\"a\", \"b\"]", "[\"b\"]"),
+            ("b", "[\"a\", \"b\"]", "[\"a\"]"),
+            ("b", "[\"a\", \"b\",]", "[\"a\",]"),
+            ("b", "[\"a\", \"b\", \"c\"]", "[\"a\", \"c\"]"),
+            ("a", "[ \"a\" , \"b\" ]", "[ \"b\" ]"),
+            (
+                "export",
+                "[\n  \"drop\", # prod, never\n  \"export\",\n]",
+                "[\n  \"drop\", # prod, never\n]",
+            ),
+            (
+                "export",
+                "[\n  \"drop\", # prod, never\n  \"export\"\n]",
+                "[\n  \"drop\" # prod, never\n]",
+            ),
+            (
+                "drop",
+                "[\n  \"drop\",\n  # of the \"team\", not mine\n  \"export\",\n]",
+                "[\n  # of the \"team\", not mine\n  \"export\",\n]",
+            ),
+            (
+                "drop",
+                "[\n  \"drop\" # one, two\n  , \"export\"\n]",
+                "[\n  # one, two\n  \"export\"\n]",
+            ),
+            ("x", "[\"x\", \"y\", \"x\"]", "[\"y\"]"),
+        ] {
+            assert_eq!(on(tool, before), after, "{before}");
+        }
         let dos = FILE.replace('\n', "\r\n");
         assert_eq!(
             off(&dos, tool("a")).replace("\r\n", "\n"),

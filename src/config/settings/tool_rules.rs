@@ -12,6 +12,9 @@ use crate::text::{Glob, GlobSet};
 
 const ALLOW: &str = "tools.allow";
 const DENY: &str = "tools.deny";
+/// What a user adds to the rules of an administrator's backend.
+const USERS_ALLOW: &str = "tools.allow of the user";
+const USERS_DENY: &str = "tools.deny of the user";
 
 /// `rate_per_minute` and `burst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +94,16 @@ impl ToolRule {
         }
     }
 
+    /// Whether it is one of `tools.deny`.
+    fn denies(&self) -> bool {
+        [DENY, USERS_DENY].contains(&self.key)
+    }
+
+    /// Whether a user adds it to the rules of an administrator's backend.
+    pub(crate) fn is_added(&self) -> bool {
+        [USERS_ALLOW, USERS_DENY].contains(&self.key)
+    }
+
     /// Whether it is about one name.
     pub(crate) fn is_name(&self) -> bool {
         !self.pattern.contains(['*', '?', '[', '{'])
@@ -107,18 +120,26 @@ impl ToolRules {
     /// Takes away what `other` neither allows nor leaves undenied, and nothing else of it.
     pub(crate) fn narrow(&mut self, other: &Self) {
         self.narrowed.clone_from(&other.allow);
-        let rules = other.written.iter();
-        let rules = rules.filter(|rule| [ALLOW, DENY].contains(&rule.key));
-        self.written
-            .extend(rules.cloned().map(|rule| match rule.key {
-                ALLOW => ToolRule {
-                    key: "tools.allow of the user",
-                    ..rule
-                },
-                _ => rule,
-            }));
-        let denied = self.written.iter().filter(|rule| rule.key == DENY);
+        let added = other.written.iter().filter_map(|rule| {
+            let key = match rule.key {
+                ALLOW => USERS_ALLOW,
+                DENY => USERS_DENY,
+                _ => return None,
+            };
+            Some(ToolRule {
+                key,
+                ..rule.clone()
+            })
+        });
+        self.written.extend(added);
+        let denied = self.written.iter().filter(|rule| rule.denies());
         self.deny = denied.filter_map(|rule| rule.glob.clone()).collect();
+    }
+
+    /// The rules that deny a tool, by its own name.
+    pub(crate) fn denying(&self, name: &str) -> impl Iterator<Item = &ToolRule> {
+        let rules = self.written.iter();
+        rules.filter(move |rule| rule.denies() && rule.matches(name))
     }
 
     /// The arguments of a tool, by its own name, that are guarded.

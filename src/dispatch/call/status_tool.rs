@@ -67,6 +67,6 @@ fn line(backend: &BackendStatus) -> String {
             format!("down until the user signs in: {why}")
         }
         State::Down | State::Unknown => format!("down: {why}"),
-        State::Disabled => format!("off, by the user's config: {why}"),
+        State::Disabled => why,
     }
 }

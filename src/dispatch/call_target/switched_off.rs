@@ -27,7 +27,11 @@ impl CallTarget {
 fn why(snapshot: &Snapshot, backend: &str, own: &str, kind: Kind) -> Option<String> {
     let config = &snapshot.config;
     if !config.gateway.enabled {
-        return Some("everything is switched off by the user".to_owned());
+        let who = match config.all_off_by_administrator() {
+            Some(_) => "administrator",
+            None => "user",
+        };
+        return Some(format!("everything is switched off by the {who}"));
     }
     let Some(entry) = config.backends.iter().find(|entry| *entry.name == *backend) else {
         let mut configured = config.configured.iter();

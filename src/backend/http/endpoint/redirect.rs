@@ -18,7 +18,10 @@ impl Endpoint {
     /// The target without secrets, and what keeps it from being used.
     pub(crate) fn within_origin(&self, named_by: &Url, target: &str) -> Result<Url, String> {
         match named_by.join(target) {
-            Ok(url) if url.origin() == self.url.origin() && !self.is_closed(&url) => Ok(url),
+            Ok(url) if url.origin() == self.url.origin() && !self.is_closed(&url) => {
+                self.note_place(&url);
+                Ok(url)
+            }
             Ok(url) => {
                 let why = match self.is_closed(&url) {
                     true => "which the administrator's file has for itself",
@@ -46,6 +49,7 @@ impl Endpoint {
         let followed = matches!(response.status().as_u16(), 307 | 308);
         match target.map(|target| self.without_downgrade(target)) {
             Some(url) if followed && url.origin() == self.url.origin() && !self.is_closed(&url) => {
+                self.note_place(&url);
                 Ok(url)
             }
             Some(url) => Err(BackendError::Redirected {
@@ -61,7 +65,14 @@ impl Endpoint {
 
     /// Whether the administrator's file has the server there for itself.
     fn is_closed(&self, url: &Url) -> bool {
-        !self.closed.is_empty() && self.closed.contains(&Place::of(url))
+        self.closed.has(&Place::of(url))
+    }
+
+    /// Requests go there from now on.
+    fn note_place(&self, url: &Url) {
+        if Place::of(url) != Place::of(&self.url) {
+            self.closed.note_elsewhere();
+        }
     }
 
     /// The target with https and our port, if it names our own https server by http; else as it is.

@@ -98,7 +98,8 @@ async fn carry_out(top: &mut Top, order: Order) {
             Some(tool) => Switch::Tool(&wanted.backend, tool),
             None => Switch::Backend(&wanted.backend),
         };
-        set_in(&wanted.file, switch, wanted.on)
+        let of_administrator = wanted.of_administrator.as_deref();
+        set_in(&wanted.file, switch, wanted.on, of_administrator)
     });
     let set = setting.await.unwrap_or_else(|error| Err(error.to_string()));
     top.done(order, set);

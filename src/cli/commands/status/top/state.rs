@@ -39,6 +39,8 @@ pub(super) struct Top {
 pub(super) struct Order {
     pub(super) file: PathBuf,
     pub(super) backend: String,
+    /// Its URL to show, where it is one of the administrator's file.
+    pub(super) of_administrator: Option<String>,
     /// Its own name; `None` is the backend.
     pub(super) tool: Option<String>,
     pub(super) on: bool,
@@ -264,6 +266,7 @@ impl Top {
         let order = |file: &String| Order {
             file: file.into(),
             backend: backend.name.clone(),
+            of_administrator: (backend.of_administrator).then(|| backend.url.clone()),
             on: tool.is_none() && backend.state == State::Disabled,
             tool: tool.clone(),
         };
@@ -272,7 +275,14 @@ impl Top {
             .as_ref()
             .filter(|_| gateway.follows_config)
             .map(order);
+        let awaits_file = gateway.config.is_none() && gateway.follows_config;
         match order {
+            None if awaits_file && backend.of_administrator => {
+                self.message = Some(format!(
+                    "there is no config file of yours yet: `sentinel-gateway disable {}` makes one",
+                    backend.name
+                ));
+            }
             None => {
                 self.message = Some(
                     "this gateway takes no changes: its config is flags, or a file that was only found in its folder"
@@ -290,6 +300,9 @@ impl Top {
             Ok(true) => {
                 self.last = Some(order);
                 format!("{subject} is switched {word}; u undoes it")
+            }
+            Ok(false) if order.on => {
+                format!("nothing in {} switches {subject} off", order.file.display())
             }
             Ok(false) => format!("{subject} is switched {word} already"),
             Err(why) => format!("{}: {why}", order.file.display()),
@@ -397,6 +410,25 @@ mod tests {
     }
 
     #[test]
+    fn a_user_without_a_file_is_told_what_makes_one() {
+        let mut team = three();
+        team[0].of_administrator = true;
+        let without = GatewayStatus {
+            config: None,
+            ..gateway(1, team)
+        };
+        let mut top = Top::default();
+        top.update(vec![without], Vec::new());
+        press(&mut top, KeyCode::Char('x'));
+        let said = top.message.clone().unwrap_or_default();
+        assert!(said.contains("`sentinel-gateway disable c`"), "{said}");
+        press(&mut top, KeyCode::Down);
+        press(&mut top, KeyCode::Char('x'));
+        assert!(top.message.is_some_and(|why| why.contains("flags")));
+        assert_eq!(top.question, None);
+    }
+
+    #[test]
     fn what_is_off_is_switched_on_and_what_follows_no_file_is_not_switched() {
         let mut off = three();
         off[0].state = State::Disabled;
@@ -419,6 +451,7 @@ mod tests {
         let order = Order {
             file: "/a.toml".into(),
             backend: "a".to_owned(),
+            of_administrator: None,
             tool: None,
             on: false,
         };

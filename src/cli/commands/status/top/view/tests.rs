@@ -210,6 +210,7 @@ fn details_show_all_facts_and_the_tools_and_switch_one() {
     let order = Order {
         file: "/home/ada/.config/sentinel/sentinel.toml".into(),
         backend: "sqlite".to_owned(),
+        of_administrator: None,
         tool: Some("write".to_owned()),
         on: false,
     };
