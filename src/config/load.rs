@@ -18,7 +18,7 @@ use super::Config;
 use super::environment::Environment;
 use super::overrides::Overrides;
 use super::problem::Problems;
-use super::read;
+use super::read::{self, FoundFile};
 use crate::files;
 use administrator::Administrator;
 use merge::{Sources, merge};
