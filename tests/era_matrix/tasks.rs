@@ -14,6 +14,7 @@ use crate::era_matrix::table::Pair;
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const STATE: &str = "notifications/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
+const BACKEND: &str = "sentinel-gateway/backend";
 
 pub fn of_2025(pair: Pair) -> &'static str {
     let can =
@@ -121,6 +122,7 @@ pub fn required(pair: Pair) -> &'static str {
     let accepted = json!({ "action": "accept", "content": {} });
     let id = if pair.modern_client() {
         let asked = gateway.answer(id);
+        assert_eq!(asked.result()["_meta"][BACKEND], "fake");
         let (key, _) = asked.input_request();
         let mut retried = params.clone();
         retried["inputResponses"] = json!({ key: accepted });
@@ -180,6 +182,7 @@ fn kept_for_client(pair: Pair) {
     fake.on("tasks/result", Reply::sse().live(&answers));
     let created = gateway.call("t", json!({})).result().clone();
     assert_eq!(created["resultType"], "task");
+    assert_eq!(created["_meta"][BACKEND], "b");
     assert_eq!(
         (&created["taskId"], &created["status"]),
         (&json!("b:1"), &json!("working"))
@@ -224,7 +227,8 @@ fn kept_for_client(pair: Pair) {
     let told = gateway.next_subscribed(&subscription.id, STATE);
     assert_eq!(told.params()["status"], "working");
     let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a" });
-    let done = json!({ "content": [link], "_meta": related });
+    let mut done = json!({ "content": [link], "_meta": related });
+    done["_meta"][BACKEND] = json!("a");
     answers.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": done }));
     answers.end();
     let told = gateway
@@ -236,7 +240,9 @@ fn kept_for_client(pair: Pair) {
         assert_eq!(state["status"], "completed");
         assert_eq!(state["result"]["content"][0]["uri"], "file://b/a");
         assert!(state["result"]["_meta"][RELATED].is_null());
+        assert_eq!(state["result"]["_meta"][BACKEND], "b");
     }
+    assert_eq!(now["_meta"][BACKEND], "b");
     gateway.ask("tasks/update", update).result();
     assert_eq!(fake.runs("t"), 1);
 

@@ -1,5 +1,6 @@
 //! One attempt at a request, and its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
@@ -82,6 +83,8 @@ pub struct Answer {
     pub result_type: ResultType,
     /// The requests that it took, and whether the tool ran.
     pub tally: Tally,
+    /// The name in the config of the backend that it is from; `None` where it is the gateway's own.
+    pub(crate) backend: Option<Arc<str>>,
 }
 
 impl Answer {

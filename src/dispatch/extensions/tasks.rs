@@ -19,7 +19,7 @@ use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor}
 use crate::dispatch::exchange::Exchange;
 use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::modern::{ResultType, with_backend_inside};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
@@ -46,8 +46,9 @@ pub(in crate::dispatch) async fn of_one(
     }
     let kept = (era == Era::Modern).then(|| kept(method, &params, &parked));
     let answer = match (owner(&params, &snapshot), kept) {
-        (Ok((backend, _)), Some(Some(answer))) => {
+        (Ok((backend, _)), Some(Some(result))) => {
             RequestSpan::set_target(&backend.config.name, None);
+            let answer = complete(result, backend);
             Ok((with_uris(answer, backend, &snapshot).await, backend))
         }
         // The tasks of a legacy server have another form.
@@ -87,20 +88,20 @@ fn unknown(method: &str, why: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))
 }
 
-/// The answer about a task that is kept for modern clients.
-fn kept(method: &str, params: &RawJson, parked: &ParkedCalls) -> Option<Answer> {
+/// The result of a request about a task that is kept for modern clients.
+fn kept(method: &str, params: &RawJson, parked: &ParkedCalls) -> Option<RawJson> {
     let id = params.get("taskId")?.text()?;
-    let result = parked.tasks.serve(method, &id, params)?;
-    Some(complete(result))
+    parked.tasks.serve(method, &id, params)
 }
 
-/// An answer of the gateway's own.
-fn complete(result: RawJson) -> Answer {
+/// An answer on behalf of this backend.
+fn complete(result: RawJson, backend: &HttpBackend) -> Answer {
     Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,
         result_type: ResultType::Complete,
         tally: Tally::NONE,
+        backend: Some(Arc::clone(&backend.config.name)),
     }
 }
 
@@ -227,17 +228,26 @@ pub(crate) fn state_for_client(
         Some(params) => snapshot.with_client_uris_at_once(backend, params),
         None => return Ok(Notification { method, params }),
     };
+    let state = mapped.map(|mapped| attributed(&method, mapped, backend.name()));
     let with = |params| Notification {
         method,
         params: Some(params),
     };
-    match mapped {
-        Ok(mapped) => Ok(with(mapped)),
+    match state {
+        Ok(state) => Ok(with(state)),
         Err(large) => Err(with(large)),
     }
 }
 
-/// The rest of it: the URIs that clients use, and the result of a tool within its limit.
+/// The state of a task, whose result says which backend it is from.
+fn attributed(method: &str, state: RawJson, backend: &str) -> RawJson {
+    match method {
+        task::STATE => with_backend_inside(state, "result", backend),
+        _ => state,
+    }
+}
+
+/// The rest of it: the URIs that clients use, the result of a tool within its limit, and who it is from.
 pub(crate) async fn large_notice_for_client(
     notification: Notification,
     backend: &Arc<HttpBackend>,
@@ -248,11 +258,14 @@ pub(crate) async fn large_notice_for_client(
         return Notification { method, params };
     };
     let params = snapshot.with_client_uris(backend, params).await;
-    let state = complete(params.clone());
-    let params = match within_limit(state, &params, "tasks/get", snapshot)
-        .await
-        .outcome
-    {
+    let state = complete(params.clone(), backend);
+    let state = within_limit(state, &params, "tasks/get", snapshot).await;
+    let (of, name) = (method.clone(), backend.name().to_owned());
+    let attributing = move |outcome| match outcome {
+        Outcome::Result(state) => Outcome::Result(attributed(&of, state, &name)),
+        error @ Outcome::Error(_) => error,
+    };
+    let params = match backend.edited(state.outcome, attributing).await {
         Outcome::Result(params) | Outcome::Error(params) => Some(params),
     };
     Notification { method, params }
