@@ -87,6 +87,19 @@ pub fn required(pair: Pair) -> &'static str {
     if pair.modern_backend() {
         return "plain call";
     }
+    for is_asked_beside in [false, true] {
+        required_and_asked(pair, is_asked_beside);
+    }
+    if pair.modern_client() {
+        kept_for_client(pair);
+        return "as a task of the gateway's own, or of the client's";
+    }
+    "as a task of the gateway's own"
+}
+
+/// The server asks on the stream of the result, or beside it on its own one, where the task says whose
+/// question it is.
+fn required_and_asked(pair: Pair, is_asked_beside: bool) {
     let can = json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } });
     let task = |status: &str| {
         json!({ "taskId": "1", "status": status, "ttl": 1000, "pollInterval": 50,
@@ -114,11 +127,12 @@ pub fn required(pair: Pair) -> &'static str {
     assert_eq!(fake.next_request("tasks/result").params()["taskId"], "1");
     assert_eq!(fake.requests_of("tasks/get").len(), 2);
     let related = json!({ RELATED: { "taskId": "1" } });
-    answers.event(&request(
-        json!(9),
-        "elicitation/create",
-        json!({ "message": "?", "requestedSchema": {}, "_meta": related }),
-    ));
+    let form = json!({ "message": "?", "requestedSchema": {}, "_meta": related });
+    let question = request(json!(9), "elicitation/create", form);
+    match is_asked_beside {
+        true => fake.request_client(question),
+        false => answers.event(&question),
+    }
     let accepted = json!({ "action": "accept", "content": {} });
     let id = if pair.modern_client() {
         let asked = gateway.answer(id);
@@ -151,11 +165,6 @@ pub fn required(pair: Pair) -> &'static str {
     fake.wait_for_requests("tasks/get", 3);
     gateway.cancel(id);
     assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "1");
-    if pair.modern_client() {
-        kept_for_client(pair);
-        return "as a task of the gateway's own, or of the client's";
-    }
-    "as a task of the gateway's own"
 }
 
 /// The same tool for a modern client that can have tasks: it gets one at once, asks for its state, is
@@ -204,7 +213,7 @@ fn kept_for_client(pair: Pair) {
     fake.next_request("tasks/result");
     let related = json!({ RELATED: { "taskId": "1" } });
     let form = json!({ "message": "?", "requestedSchema": {}, "_meta": related });
-    answers.event(&request(json!(9), "elicitation/create", form));
+    fake.request_client(request(json!(9), "elicitation/create", form));
     let told = gateway.next_subscribed(&subscription.id, STATE);
     let now = gateway.ask("tasks/get", about.clone()).result().clone();
     assert_eq!(told.params()["inputRequests"], now["inputRequests"]);

@@ -57,10 +57,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Which server requests outside of its own stream may belong to an self.
+    /// Which server requests outside of its own stream may belong to it.
     pub(super) fn takes(&self) -> Takes {
         match (self.method, self.caller.era) {
-            ("tasks/result", Era::Legacy) => {
+            // Of a modern client it is a part of a call, which the client can be asked for.
+            ("tasks/result", _) => {
                 let task = self.params.and_then(|params| params.get("taskId"));
                 Takes::Named(task.and_then(|task| task.text()))
             }
