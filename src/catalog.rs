@@ -41,10 +41,10 @@ pub use section::{Entry, Source};
 use section::{Found, Section, lookup};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
-use uris::{AssignedUris, BackendUris};
 pub(crate) use uris::{
-    Form, Pages, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
+    Around, Form, Pages, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
 };
+use uris::{AssignedUris, BackendUris};
 
 /// A new catalog, and the items that were rejected or mended.
 #[derive(Debug)]

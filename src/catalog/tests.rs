@@ -513,6 +513,45 @@ fn what_a_tool_names_is_its_backends_unless_another_has_it() {
     assert_eq!(owner, Some((BackendId::new(2), "ui://z")));
 }
 
+/// What lists and tools say of an unlisted file. Who lists the files around it has it, unless another
+/// has one there, too: named by a tool, or under an alias.
+#[test]
+fn a_file_beside_the_listed_ones_of_one_backend_is_its_own() {
+    let mut fixture = Fixture::of(
+        Kind::Resource,
+        &[
+            (
+                "a",
+                &[
+                    "s://git/SKILL.md",
+                    "s://pdf/SKILL.md",
+                    "https://x.example/a/1",
+                ],
+            ),
+            ("b", &["s://git/SKILL.md", "https://x.example/a/1"]),
+        ],
+    );
+    let of_tool = r#"{"name":"t","inputSchema":{"type":"object"},"_meta":{"ui":{"resourceUri":"s://pdf/c.md"}}}"#;
+    let tools = fixture.backends[1].1.as_mut().unwrap();
+    tools.items_mut(Kind::Tool).push(raw(of_tool));
+    let catalog = fixture.fresh();
+    assert_eq!(
+        exposed(&catalog, Kind::Resource)[3..],
+        ["s://b/git/SKILL.md", "https://x.example/a/1#b"]
+    );
+    for (uri, owner) in [
+        ("s://git/b.md", Some(BackendId::new(0))),
+        ("s://git", Some(BackendId::new(0))),
+        ("s://pdf/b.md", None),
+        ("https://x.example/a/2", None),
+        ("s://other/b.md", None),
+    ] {
+        let mut around = Around::new(uri);
+        catalog.uris().look_around(&mut around);
+        assert_eq!(around.owner(), owner, "{uri}");
+    }
+}
+
 #[test]
 fn a_backend_that_always_lists_new_names_is_bounded_and_takes_no_names() {
     let mut fixture = Fixture::of(Kind::Tool, &[("a", &["x", "gone"]), ("b", &[])]);

@@ -2,8 +2,10 @@
 //!
 //! Owns [`Uris`], the mapping between the URIs of backends and those of clients, which is by table:
 //! an alias is never taken apart. Whose a URI is, is decided in [`assign`], what an alias looks like
-//! in [`form`], and where URIs stand in messages in [`places`]. It must not know definitions.
+//! in [`form`], where URIs stand in messages in [`places`], and what the files around a URI say in
+//! [`around`]. It must not know definitions.
 
+mod around;
 mod assign;
 mod form;
 mod places;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use crate::call_report::BackendId;
 use crate::protocol::{Kind, Kinds};
+pub(crate) use around::{Around, own_directory};
 pub(super) use assign::having_more;
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;
@@ -86,7 +89,7 @@ impl UriRecords {
 #[derive(Debug, Default)]
 pub(crate) struct Uris {
     /// Whose each URI is that clients see in a list or a tool.
-    owners: HashMap<Arc<str>, BackendId>,
+    owners: HashMap<Arc<str>, Owner>,
     /// The unlisted ones among them, with the backend's own URI.
     named: HashMap<Arc<str>, (BackendId, Arc<str>)>,
     aliases: HashMap<BackendId, Aliases>,
@@ -95,6 +98,13 @@ pub(crate) struct Uris {
     /// There are several backends: with one, no URI can be taken.
     are_several: bool,
     pub(super) pages: Pages,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    backend: BackendId,
+    /// A list of it has the URI, under its own name.
+    lists_it: bool,
 }
 
 /// The aliases of one backend.
@@ -223,14 +233,16 @@ impl Uris {
         });
     }
 
-    fn add(&mut self, id: BackendId, claim: &UriClaim<'_>, exposed: &Arc<str>) {
-        self.owners.insert(Arc::clone(exposed), id);
+    fn add(&mut self, backend: BackendId, claim: &UriClaim<'_>, exposed: &Arc<str>) {
+        let lists_it = claim.is_listed && exposed == claim.own;
+        let owner = Owner { backend, lists_it };
+        self.owners.insert(Arc::clone(exposed), owner);
         if !claim.is_listed {
             let own = Arc::clone(claim.own);
-            self.named.insert(Arc::clone(exposed), (id, own));
+            self.named.insert(Arc::clone(exposed), (backend, own));
         }
         if exposed != claim.own {
-            let aliases = self.aliases.entry(id).or_default();
+            let aliases = self.aliases.entry(backend).or_default();
             aliases
                 .by_own
                 .insert(Arc::clone(claim.own), Arc::clone(exposed));
@@ -288,7 +300,7 @@ impl Uris {
         if let Some(alias) = aliases.by_own.get(own) {
             return Some(Arc::clone(alias));
         }
-        if self.owners.get(own) == Some(&backend) || !take(steps, aliases.templates.len()) {
+        if self.is_own(backend, own) || !take(steps, aliases.templates.len()) {
             return None;
         }
         let mut templates = aliases.templates.iter();
@@ -333,15 +345,23 @@ impl Uris {
         found.all(|other| other == first).then_some(first)
     }
 
+    /// Looks at the URIs of lists and tools. Those in lists, under their own names, show whose others are.
+    pub(crate) fn look_around(&self, around: &mut Around<'_>) {
+        for (exposed, owner) in &self.owners {
+            around.see(exposed, owner.backend, owner.lists_it);
+        }
+    }
+
     /// Whether the backend has this URI under its own name, by its list or a tool.
     pub(crate) fn is_own(&self, backend: BackendId, uri: &str) -> bool {
-        self.owners.get(uri) == Some(&backend)
+        let owner = self.owners.get(uri);
+        owner.is_some_and(|owner| owner.backend == backend)
     }
 
     /// Whose this URI is, which the backend has named. Takes steps for what is held against templates.
     pub(crate) fn whose(&self, backend: BackendId, uri: &str, steps: &mut usize) -> Whose {
         let owner = self.owners.get(uri);
-        if owner.is_some_and(|owner| *owner != backend) {
+        if owner.is_some_and(|owner| owner.backend != backend) {
             return Whose::Another;
         }
         let has_left = take(steps, self.templates.len());
@@ -383,13 +403,4 @@ fn take(steps: &mut usize, count: usize) -> bool {
     let left = steps.checked_sub(count);
     *steps = left.unwrap_or(0);
     left.is_some()
-}
-
-/// A backend's own URI of a directory that clients see as `directory`, by a file in it that they see as
-/// `exposed`; `None` if that is not in it.
-pub(crate) fn own_directory(directory: &str, exposed: &str, own: &str) -> Option<String> {
-    let rest = exposed
-        .strip_prefix(directory)
-        .filter(|rest| rest.starts_with('/'))?;
-    own.strip_suffix(rest).map(str::to_owned)
 }

@@ -147,6 +147,7 @@ pub(super) async fn sized_for_client(
         era,
         result_type,
         tally,
+        backend: from,
     } = answer;
     let edit = move |outcome| {
         let answer = Answer {
@@ -154,6 +155,7 @@ pub(super) async fn sized_for_client(
             era,
             result_type,
             tally,
+            backend: from,
         };
         for_client(answer, &client, &method, uri.as_deref(), &snapshot).on_one_line()
     };
@@ -188,7 +190,16 @@ pub(super) fn for_client(
                 ResultType::Complete => ResultStamp::Complete,
                 ResultType::InputRequired | ResultType::Task => ResultStamp::Itself,
             };
-            Outcome::Result(modern::stamp_result(&result, says, &snapshot.identity))
+            let gateway = &snapshot.identity;
+            let Some(backend) = answer.backend else {
+                return Outcome::Result(modern::stamp_result(&result, says, gateway));
+            };
+            let result = match method {
+                "tasks/get" => modern::with_backend_inside(result, "result", &backend),
+                _ => result,
+            };
+            let stamped = modern::stamp_backend_result(&result, says, gateway, &backend);
+            Outcome::Result(stamped)
         }
         error @ Outcome::Error(_) => error,
     }

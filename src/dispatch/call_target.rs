@@ -113,7 +113,7 @@ impl CallTarget {
     }
 
     /// The backend that has it, if one does: by its exact name, then as it was named by a tool or a
-    /// result, then by template, then the only backend with resources.
+    /// result, then by template, then by the files beside it, then the only backend with resources.
     pub(super) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
         let catalog = &snapshot.catalog;
         let to = |entry: &'a Entry| {

@@ -15,6 +15,9 @@ use super::{Notification, Outcome, RawJson};
 
 /// The key of `_meta` that names the task a message belongs to.
 pub(crate) const RELATED: &str = "io.modelcontextprotocol/related-task";
+/// What is searched for before the text is read: the key without its slash, which many servers write as
+/// `\/`.
+const RELATED_END: &[u8] = b"related-task";
 
 /// The extension's name among a client's or server's `extensions`.
 pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -85,7 +88,7 @@ pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option
 
 /// The task that a message belongs to, by the sender's own id.
 pub(crate) fn related_task(params: &RawJson) -> Option<String> {
-    memmem::find(params.as_bytes(), RELATED.as_bytes())?;
+    memmem::find(params.as_bytes(), RELATED_END)?;
     params.at(&["_meta", RELATED, "taskId"])?.text()
 }
 
@@ -100,7 +103,7 @@ pub(crate) fn related_for_backend(outcome: Outcome) -> Outcome {
 }
 
 fn related(text: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> RawJson {
-    if memmem::find(text.as_bytes(), RELATED.as_bytes()).is_none() {
+    if memmem::find(text.as_bytes(), RELATED_END).is_none() {
         return text.clone();
     }
     let Some(meta) = text.get("_meta") else {
@@ -154,6 +157,11 @@ mod tests {
                 r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"a"}},"content":[]}"#,
                 r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"db:a"}},"content":[]}"#,
             ),
+            // As many servers write slashes.
+            (
+                r#"{"_meta":{"io.modelcontextprotocol\/related-task":{"taskId":"a"}},"content":[]}"#,
+                r#"{"_meta":{"io.modelcontextprotocol\/related-task":{"taskId":"db:a"}},"content":[]}"#,
+            ),
             (
                 r#"{"content":[{"taskId":"a"}]}"#,
                 r#"{"content":[{"taskId":"a"}]}"#,
@@ -165,6 +173,25 @@ mod tests {
         }
         assert_eq!(split_id("db:a:b"), Some(("db", "a:b")));
         assert_eq!(split_id("a"), None);
+    }
+
+    #[test]
+    fn the_task_of_a_message_is_found_however_its_key_is_written() {
+        for (params, task) in [
+            (
+                r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"a"}}}"#,
+                Some("a"),
+            ),
+            (
+                r#"{"_meta":{"io.modelcontextprotocol\/related-task":{"taskId":"a"}}}"#,
+                Some("a"),
+            ),
+            (r#"{"_meta":{"related-task":{"taskId":"a"}}}"#, None),
+            (r#"{"message":"related-task"}"#, None),
+        ] {
+            let found = related_task(&RawJson::trusted(params));
+            assert_eq!(found.as_deref(), task, "{params}");
+        }
     }
 
     #[test]

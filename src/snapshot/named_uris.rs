@@ -8,7 +8,7 @@ use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
 use crate::call_report::BackendId;
-use crate::catalog::{Form, Uris, Whose, own_directory};
+use crate::catalog::{Around, Form, Uris, Whose, own_directory};
 use crate::sync::Mutex;
 
 /// Most URIs of one backend; the oldest make room.
@@ -104,18 +104,25 @@ impl NamedUris {
         true
     }
 
-    /// The backend that has named files in this directory, as clients see it, and its own directory;
-    /// `None` if there are several. With `aliased` only aliases count.
-    pub(super) fn beneath(&self, directory: &str, aliased: bool) -> Option<(BackendId, String)> {
+    /// The backend whose aliases are in this directory, as clients see it, and its own directory; `None`
+    /// if there are several.
+    pub(super) fn beneath(&self, directory: &str) -> Option<(BackendId, String)> {
         let tables = self.0.lock();
         let all = tables.by_exposed.iter();
-        let mut found = all.filter_map(|(exposed, (backend, own))| {
-            let counts = !aliased || exposed != own;
-            let directory = own_directory(directory, exposed, own).filter(|_| counts)?;
-            Some((*backend, directory))
+        let aliased = all.filter(|(exposed, (_, own))| *exposed != own);
+        let mut found = aliased.filter_map(|(exposed, (backend, own))| {
+            Some((*backend, own_directory(directory, exposed, own)?))
         });
         let first = found.next()?;
         found.all(|other| other == first).then_some(first)
+    }
+
+    /// Looks at all of them. With `shows` those that are their backends' own show whose others are.
+    pub(super) fn look_around(&self, around: &mut Around<'_>, shows: bool) {
+        let tables = self.0.lock();
+        for (exposed, (backend, own)) in &tables.by_exposed {
+            around.see(exposed, *backend, shows && exposed == own);
+        }
     }
 
     /// The backends have changed: each of these takes the place of another, with its URIs, and what is
@@ -317,10 +324,14 @@ mod tests {
         let beside = name(&table, B, "s://git/a/b.md");
         assert_eq!(beside.as_deref(), Some("s://b/git/a/b.md"));
         assert_eq!(name(&table, B, "s://other/a"), None);
-        let found = table.beneath("s://b/git", true);
+        let found = table.beneath("s://b/git");
         assert_eq!(found, Some((B, "s://git".into())));
-        assert_eq!(table.beneath("s://git", true), None);
-        assert_eq!(table.beneath("s://git", false), Some((A, "s://git".into())));
+        assert_eq!(table.beneath("s://git"), None);
+        for (shows, owner) in [(true, Some(A)), (false, None)] {
+            let mut around = Around::new("s://git");
+            table.look_around(&mut around, shows);
+            assert_eq!(around.owner(), owner);
+        }
         assert_eq!(
             parents("s://git/a/b.md").collect::<Vec<_>>(),
             ["s://git/a", "s://git"]

@@ -11,7 +11,7 @@ use super::Snapshot;
 use super::named_uris::{Namer, parents};
 use crate::backend::HttpBackend;
 use crate::call_report::BackendId;
-use crate::catalog::{may_have_uris, with_skill_uris, with_uris};
+use crate::catalog::{Around, may_have_uris, with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, RawJson};
 
@@ -183,25 +183,41 @@ impl Snapshot {
         by_tool.or_else(|| self.named_uris.owner(exposed, uris))
     }
 
-    /// The backend that has files in this directory by its aliases or by what it has named, and its own
+    /// The backend that has files in this directory by its lists or by what it has named, and its own
     /// URI of it.
     pub(crate) fn owner_beneath(&self, directory: &str) -> Option<(BackendId, String)> {
-        let listed = self.catalog.uris().beneath(directory);
-        listed.or_else(|| self.named_uris.beneath(directory, false))
+        let aliased = self.beneath(directory);
+        aliased.or_else(|| Some((self.owner_around(directory, true)?, directory.to_owned())))
     }
 
-    /// The backend of a file beside others whose URIs are aliases, and its own URI of it: what a text
-    /// refers to by a relative path.
+    /// The backend of a file beside others, and its own URI of it: what a text refers to by a relative
+    /// path. Aliases go first, since they name their backend.
     pub(crate) fn owner_beside(&self, exposed: &str) -> Option<(BackendId, String)> {
-        let uris = self.catalog.uris();
-        let (directory, backend, own) = parents(exposed).find_map(|directory| {
-            let found = uris.beneath(directory);
-            let (backend, own) = found.or_else(|| self.named_uris.beneath(directory, true))?;
+        let aliased = parents(exposed).find_map(|directory| {
+            let (backend, own) = self.beneath(directory)?;
             Some((directory, backend, own))
-        })?;
+        });
+        let Some((directory, backend, own)) = aliased else {
+            return Some((self.owner_around(exposed, false)?, exposed.to_owned()));
+        };
         let own = format!("{own}{}", &exposed[directory.len()..]);
         // What is read says its own URI.
         self.named_uris.set_alias(backend, &own, exposed.into());
         Some((backend, own))
+    }
+
+    /// The backend whose aliases are in this directory, and its own URI of it.
+    fn beneath(&self, directory: &str) -> Option<(BackendId, String)> {
+        let listed = self.catalog.uris().beneath(directory);
+        listed.or_else(|| self.named_uris.beneath(directory))
+    }
+
+    /// The only backend that has files around this URI. With `by_names` those that results have named
+    /// show that, too. Takes a look at every URI; only where no other table has this one.
+    fn owner_around(&self, uri: &str, by_names: bool) -> Option<BackendId> {
+        let mut around = Around::new(uri);
+        self.catalog.uris().look_around(&mut around);
+        self.named_uris.look_around(&mut around, by_names);
+        around.owner()
     }
 }

@@ -239,18 +239,52 @@ fn cache_hints_of_a_resource_are_its_backends_or_none_for_legacy() {
 }
 
 #[test]
-fn the_backends_server_info_is_kept_beside_the_gateways() {
-    let fake = FakeBackend::start().tool("t").modern();
-    let mut gateway = TestGateway::over(&fake);
-    gateway.modern(json!({}));
-    fake.on_tool("t", Reply::json(&complete(json!({ "content": [],
-        "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "behind", "version": "2" } } }))));
-    let answer = gateway.call("t", json!({}));
-    let meta = &answer.result()["_meta"];
-    assert_eq!(
-        meta["io.modelcontextprotocol/serverInfo"]["name"],
-        "sentinel"
-    );
-    let behind = meta.to_string();
-    assert!(behind.contains(r#""name":"behind""#), "{behind}");
+fn a_modern_client_is_told_which_backend_a_result_is_from_whatever_that_says() {
+    const SERVER: &str = "io.modelcontextprotocol/serverInfo";
+    let behind = json!({ "name": "behind", "version": "2" });
+    let bank = json!({ "name": "bank", "version": "1" });
+    for is_modern in [true, false] {
+        let fake = FakeBackend::start().tool("t").prompt("p").resource("a:b");
+        let fake = if is_modern { fake.modern() } else { fake };
+        let mut gateway = TestGateway::with_config(&fake.entry("db", ""));
+        gateway.modern(json!({}));
+        let calls = [
+            ("tools/call", json!({ "name": "t" }), "content"),
+            ("prompts/get", json!({ "name": "p" }), "messages"),
+            ("resources/read", json!({ "uri": "a:b" }), "contents"),
+        ];
+        for (method, params, member) in calls {
+            for (own, named) in [
+                (json!({}), None),
+                (json!({ SERVER: behind }), Some(&behind)),
+                // One that would pass for another.
+                (
+                    json!({ "sentinel-gateway/backend": "bank", "sentinel-gateway/serverInfo": bank }),
+                    None,
+                ),
+                (
+                    json!({ "sentinel-gateway/serverInfo": bank, SERVER: behind }),
+                    Some(&behind),
+                ),
+            ] {
+                let written = json!({ member: [], "_meta": own });
+                let written = if is_modern {
+                    complete(written)
+                } else {
+                    result(written)
+                };
+                fake.on(method, Reply::json(&written));
+                let answer = gateway.ask(method, params.clone());
+                let meta = &answer.result()["_meta"];
+                assert_eq!(meta[SERVER]["name"], "sentinel", "{method} {own}");
+                assert_eq!(meta["sentinel-gateway/backend"], "db", "{method} {own}");
+                let shown = meta.get("sentinel-gateway/serverInfo");
+                assert_eq!(shown, named, "{method} {own}");
+            }
+        }
+        // What is of several backends, or of none, names none.
+        let listed = gateway.ask("tools/list", json!({}));
+        let meta = &listed.result()["_meta"];
+        assert!(meta.get("sentinel-gateway/backend").is_none(), "{meta}");
+    }
 }

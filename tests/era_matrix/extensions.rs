@@ -155,6 +155,7 @@ pub fn skills(pair: Pair) -> &'static str {
     let extension = json!({ "resources": {}, "extensions": { SKILLS: { "directoryRead": true } } });
     let fake = |own: &str| {
         let fake = pair.fake().tool(own).capabilities(extension.clone());
+        let fake = fake.resource("skill://git/SKILL.md");
         let entry = json!({ "uri": "skill://git/SKILL.md", "frontmatter": { "name": "git" },
             "resources": [{ "uri": "skill://git/SKILL.md", "digest": own },
                 { "uri": "skill://git/a/b.md", "digest": own }] });
@@ -174,6 +175,16 @@ pub fn skills(pair: Pair) -> &'static str {
     let toml = one.entry("a", "") + &two.entry("b", "");
     let mut gateway = pair.gateway_with(&toml, json!({}));
     gateway.list_tools();
+    // By the lists of resources alone: no skill was named yet.
+    for (root, own, fake) in [("skill://git", "one", &one), ("skill://b/git", "two", &two)] {
+        let file = format!("{root}/a/c.md");
+        let read = gateway.ask("resources/read", json!({ "uri": file }));
+        assert_eq!(read.result()["contents"][0]["text"], own);
+        let files = gateway.ask("resources/directory/read", json!({ "uri": root }));
+        assert_eq!(files.result()["resources"][0]["name"], own);
+        let asked = fake.next_request("resources/directory/read");
+        assert_eq!(asked.params()["uri"], "skill://git");
+    }
     let listed = gateway.ask("skills/list", json!({}));
     let listed = listed.result()["skills"].as_array().unwrap().clone();
     assert_eq!(listed.len(), 2);
@@ -197,13 +208,11 @@ pub fn skills(pair: Pair) -> &'static str {
         assert_eq!(files.result()["resources"][0]["uri"], format!("{root}/a"));
         let asked = fake.next_request("resources/directory/read");
         assert_eq!(asked.params()["uri"], "skill://git");
-        // A file that is in no list, beside others of an alias.
-        if own == "two" {
-            let file = format!("{root}/a/c.md");
-            let read = gateway.ask("resources/read", json!({ "uri": file }));
-            assert_eq!(read.result()["contents"][0]["text"], own);
-            assert_eq!(read.result()["contents"][0]["uri"], file);
-        }
+        // A file that is in no list, beside others.
+        let file = format!("{root}/a/c.md");
+        let read = gateway.ask("resources/read", json!({ "uri": file }));
+        assert_eq!(read.result()["contents"][0]["text"], own);
+        assert_eq!(read.result()["contents"][0]["uri"], file);
     }
     drop(gateway);
     skills_at_once(pair, &toml);

@@ -14,6 +14,7 @@ use crate::era_matrix::table::Pair;
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const STATE: &str = "notifications/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
+const BACKEND: &str = "sentinel-gateway/backend";
 
 pub fn of_2025(pair: Pair) -> &'static str {
     let can =
@@ -86,6 +87,19 @@ pub fn required(pair: Pair) -> &'static str {
     if pair.modern_backend() {
         return "plain call";
     }
+    for is_asked_beside in [false, true] {
+        required_and_asked(pair, is_asked_beside);
+    }
+    if pair.modern_client() {
+        kept_for_client(pair);
+        return "as a task of the gateway's own, or of the client's";
+    }
+    "as a task of the gateway's own"
+}
+
+/// The server asks on the stream of the result, or beside it on its own one, where the task says whose
+/// question it is.
+fn required_and_asked(pair: Pair, is_asked_beside: bool) {
     let can = json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } });
     let task = |status: &str| {
         json!({ "taskId": "1", "status": status, "ttl": 1000, "pollInterval": 50,
@@ -113,14 +127,16 @@ pub fn required(pair: Pair) -> &'static str {
     assert_eq!(fake.next_request("tasks/result").params()["taskId"], "1");
     assert_eq!(fake.requests_of("tasks/get").len(), 2);
     let related = json!({ RELATED: { "taskId": "1" } });
-    answers.event(&request(
-        json!(9),
-        "elicitation/create",
-        json!({ "message": "?", "requestedSchema": {}, "_meta": related }),
-    ));
+    let form = json!({ "message": "?", "requestedSchema": {}, "_meta": related });
+    let question = request(json!(9), "elicitation/create", form);
+    match is_asked_beside {
+        true => fake.request_client(question),
+        false => answers.event(&question),
+    }
     let accepted = json!({ "action": "accept", "content": {} });
     let id = if pair.modern_client() {
         let asked = gateway.answer(id);
+        assert_eq!(asked.result()["_meta"][BACKEND], "fake");
         let (key, _) = asked.input_request();
         let mut retried = params.clone();
         retried["inputResponses"] = json!({ key: accepted });
@@ -149,11 +165,6 @@ pub fn required(pair: Pair) -> &'static str {
     fake.wait_for_requests("tasks/get", 3);
     gateway.cancel(id);
     assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "1");
-    if pair.modern_client() {
-        kept_for_client(pair);
-        return "as a task of the gateway's own, or of the client's";
-    }
-    "as a task of the gateway's own"
 }
 
 /// The same tool for a modern client that can have tasks: it gets one at once, asks for its state, is
@@ -180,6 +191,7 @@ fn kept_for_client(pair: Pair) {
     fake.on("tasks/result", Reply::sse().live(&answers));
     let created = gateway.call("t", json!({})).result().clone();
     assert_eq!(created["resultType"], "task");
+    assert_eq!(created["_meta"][BACKEND], "b");
     assert_eq!(
         (&created["taskId"], &created["status"]),
         (&json!("b:1"), &json!("working"))
@@ -201,7 +213,7 @@ fn kept_for_client(pair: Pair) {
     fake.next_request("tasks/result");
     let related = json!({ RELATED: { "taskId": "1" } });
     let form = json!({ "message": "?", "requestedSchema": {}, "_meta": related });
-    answers.event(&request(json!(9), "elicitation/create", form));
+    fake.request_client(request(json!(9), "elicitation/create", form));
     let told = gateway.next_subscribed(&subscription.id, STATE);
     let now = gateway.ask("tasks/get", about.clone()).result().clone();
     assert_eq!(told.params()["inputRequests"], now["inputRequests"]);
@@ -224,7 +236,8 @@ fn kept_for_client(pair: Pair) {
     let told = gateway.next_subscribed(&subscription.id, STATE);
     assert_eq!(told.params()["status"], "working");
     let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a" });
-    let done = json!({ "content": [link], "_meta": related });
+    let mut done = json!({ "content": [link], "_meta": related });
+    done["_meta"][BACKEND] = json!("a");
     answers.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": done }));
     answers.end();
     let told = gateway
@@ -236,7 +249,9 @@ fn kept_for_client(pair: Pair) {
         assert_eq!(state["status"], "completed");
         assert_eq!(state["result"]["content"][0]["uri"], "file://b/a");
         assert!(state["result"]["_meta"][RELATED].is_null());
+        assert_eq!(state["result"]["_meta"][BACKEND], "b");
     }
+    assert_eq!(now["_meta"][BACKEND], "b");
     gateway.ask("tasks/update", update).result();
     assert_eq!(fake.runs("t"), 1);
 

@@ -226,6 +226,39 @@ fn a_task_that_a_call_has_named_names_the_call() {
     });
 }
 
+/// The questions of a tool that runs only as a task name the task, while the gateway waits for its result.
+#[test]
+fn a_required_task_names_the_call_that_it_is_of() {
+    on_each_transport(|fake, [first, second]| {
+        let can = json!({ "tasks": { "requests": { "tools": { "call": {} } } } });
+        let task = |status: &str| {
+            json!({ "taskId": "1", "status": status, "ttl": 60_000, "pollInterval": 50,
+            "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" })
+        };
+        let required = json!({ "execution": { "taskSupport": "required" } });
+        let fake = fake.capabilities(can).tool_with("t", required);
+        fake.on_tool("t", Reply::result(json!({ "task": task("working") })));
+        fake.on("tasks/get", Reply::result(task("input_required")));
+        let done = Reply::sse().hold(&second).event(text("done"));
+        fake.on("tasks/result", done);
+        let mut gateway = TestGateway::over(&fake);
+        gateway.modern(json!({ "elicitation": {} }));
+        let other = gateway.request("tools/call", call_params("a"));
+        fake.next_request("tools/call");
+        let call = gateway.request("tools/call", call_params("t"));
+        fake.next_request("tasks/result");
+        refused(&fake, &elicitation(4, by_task("2")));
+        fake.request_client(elicitation(5, by_task("1")));
+        let asked = gateway.answer(call);
+        let call = answer_question(&mut gateway, &fake, &asked, "t");
+        second.open();
+        assert_eq!(gateway.answer(call).text(), "done");
+        first.open();
+        assert_eq!(gateway.answer(other).text(), "a");
+        assert_eq!((fake.runs("a"), fake.runs("t")), (1, 1));
+    });
+}
+
 #[test]
 fn without_a_name_and_with_two_modern_calls_or_none_it_is_refused_and_the_log_says_why() {
     on_each_transport(|fake, gates| {

@@ -1,5 +1,7 @@
 //! The attempts of one call.
 
+use std::sync::Arc;
+
 use tokio::time::sleep;
 
 use super::handler::CallHandler;
@@ -50,6 +52,7 @@ pub(in crate::backend) async fn run(
     Called {
         result: result.map(|answer| Answer {
             tally: report.tally,
+            backend: Some(Arc::clone(&limits.config.name)),
             ..answer
         }),
         report,
@@ -181,6 +184,7 @@ impl CallRun<'_> {
                 attempts: 1,
                 executed: Executed::Unknown,
             },
+            backend: None,
         })
     }
 

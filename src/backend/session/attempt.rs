@@ -1,5 +1,6 @@
 //! One attempt at a request, and its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
@@ -56,10 +57,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Which server requests outside of its own stream may belong to an self.
+    /// Which server requests outside of its own stream may belong to it.
     pub(super) fn takes(&self) -> Takes {
         match (self.method, self.caller.era) {
-            ("tasks/result", Era::Legacy) => {
+            // Of a modern client it is a part of a call, which the client can be asked for.
+            ("tasks/result", _) => {
                 let task = self.params.and_then(|params| params.get("taskId"));
                 Takes::Named(task.and_then(|task| task.text()))
             }
@@ -82,6 +84,8 @@ pub struct Answer {
     pub result_type: ResultType,
     /// The requests that it took, and whether the tool ran.
     pub tally: Tally,
+    /// The name in the config of the backend that it is from; `None` where it is the gateway's own.
+    pub(crate) backend: Option<Arc<str>>,
 }
 
 impl Answer {

@@ -223,6 +223,7 @@ impl Connection {
             era: self.era,
             result_type,
             tally: Tally { attempts, executed },
+            backend: None,
         })
     }
 

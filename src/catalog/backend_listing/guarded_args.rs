@@ -217,9 +217,9 @@ fn common_type(values: &[&Value]) -> Option<&'static str> {
 fn without_unused(schema: RawJson, replaced: &[String]) -> RawJson {
     let mut schema = schema;
     for reference in replaced {
-        let is_used = schema
-            .as_str()
-            .contains(&*String::from_utf8_lossy(&quoted(reference)));
+        // Many servers write a slash as `\/`.
+        let text = schema.as_str().replace("\\/", "/");
+        let is_used = text.contains(&*String::from_utf8_lossy(&quoted(reference)));
         let place = reference
             .strip_prefix("#/")
             .and_then(|at| at.split_once('/'));
@@ -320,6 +320,15 @@ mod tests {
                 "allOf": [{ "properties": { "b": { "$ref": "#/$defs/B" } } }, { "$ref": "#/$defs/B" }],
                 "$defs": { "B": { "properties": { "c": {} } } } }))
         );
+        // A definition that something else refers to stays, however the reference is written.
+        let twice = json!({ "$ref": "#/$defs/A", "$defs":
+            { "A": { "type": "object", "properties": { "owner": {}, "b": { "$ref": "#/$defs/A" } } } } });
+        for text in [twice.to_string(), twice.to_string().replace('/', r"\/")] {
+            let narrowed = narrow_by(&[("owner", &["me"])], &text).unwrap();
+            let narrowed: Value = serde_json::from_str(&narrowed).unwrap();
+            assert_eq!(narrowed["properties"]["b"]["$ref"], "#/$defs/A");
+            assert_eq!(narrowed["$defs"], twice["$defs"]);
+        }
         // What stands beside a reference counts too.
         let beside = json!({ "type": "object", "$ref": "#/$defs/A", "properties": { "force": {} },
             "$defs": { "A": { "properties": { "force": {}, "n": {} } } } });

@@ -141,6 +141,12 @@ fn references_move_into_the_envelope_and_data_does_not() {
         wrap::schema(&schema).as_str(),
         r##"{"$schema":"x","type":"object","properties":{"result":{"$schema":"x", "anyOf":[{"$ref":"#/properties/result"},{"$ref":"#/properties/result/$defs/A"},"$ref","#"],"$defs":{"$ref":{"$ref":"#/properties/result/$defs/A"},"A":{"const":{"$ref":"#/x"},"enum":["#",{"$ref":"#"}]}},"properties":{"const":{"$ref":"#/properties/result/properties/const"}},"default":{"$ref":"#"},"other":"#/x"}},"required":["result"]}"##
     );
+    // As many servers write slashes.
+    let schema = raw(r##"{"anyOf":[{"$ref":"#\/$defs\/A"}],"$defs":{"A":{}}}"##);
+    assert_eq!(
+        value(wrap::schema(&schema).as_str())["properties"]["result"]["anyOf"][0]["$ref"],
+        "#/properties/result/$defs/A"
+    );
 }
 
 fn result_of(promise: &Promise, text: &str, client: Era) -> String {

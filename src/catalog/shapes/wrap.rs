@@ -107,7 +107,7 @@ fn pointers(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a string in its quotes is `#` or begins with `#/`.
+/// Whether a string in its quotes is `#` or begins with `#/`, whose slash many servers write as `\/`.
 fn is_pointer(text: &[u8]) -> bool {
-    text == b"\"#\"" || text.starts_with(b"\"#/")
+    text == b"\"#\"" || text.starts_with(b"\"#/") || text.starts_with(b"\"#\\/")
 }

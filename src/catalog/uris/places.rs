@@ -61,9 +61,6 @@ pub(crate) fn with_tool_uris(
     definition: &RawJson,
     map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
 ) -> RawJson {
-    if !may_have_uris(definition) {
-        return definition.clone();
-    }
     let mut places = Places::of(definition, map);
     places.meta(definition);
     let edits = places.edits;
@@ -99,8 +96,8 @@ pub(crate) fn named_by_tool(definition: &RawJson) -> Box<[Arc<str>]> {
 pub(crate) fn may_have_uris(text: &RawJson) -> bool {
     // Of `uri` and of `resourceUri`. Made once: making one takes longer than a search in a small result.
     static URI: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("ri\""));
-    static TEMPLATE: LazyLock<Finder<'_>> =
-        LazyLock::new(|| Finder::new("openai/outputTemplate\""));
+    // Without what is before it: many servers write a slash as `\/`.
+    static TEMPLATE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("outputTemplate\""));
     let has = |part: &Finder<'_>| part.find(text.as_bytes()).is_some();
     has(&URI) || has(&TEMPLATE)
 }
@@ -270,6 +267,15 @@ mod tests {
                 r#"{"_meta":{"ui":{"resourceUri":"ui:a"},"ui/resourceUri":"ui:b","openai/outputTemplate":"ui:c"},"content":[]}"#,
                 r#"{"_meta":{"ui":{"resourceUri":"UI:a"},"ui/resourceUri":"UI:b","openai/outputTemplate":"UI:c"},"content":[]}"#,
             ),
+            // As many servers write slashes; each alone, since one is enough to look further.
+            (
+                r#"{"_meta":{"openai\/outputTemplate":"ui:\/c"},"content":[]}"#,
+                r#"{"_meta":{"openai\/outputTemplate":"UI:/c"},"content":[]}"#,
+            ),
+            (
+                r#"{"_meta":{"ui\/resourceUri":"ui:b"},"content":[]}"#,
+                r#"{"_meta":{"ui\/resourceUri":"UI:b"},"content":[]}"#,
+            ),
             (
                 r#"{"inputRequests":{"k":{"method":"sampling/createMessage","params":{"messages":[{"content":{"type":"resource_link","uri":"ui:a"}}]}}}}"#,
                 r#"{"inputRequests":{"k":{"method":"sampling/createMessage","params":{"messages":[{"content":{"type":"resource_link","uri":"UI:a"}}]}}}}"#,
@@ -329,11 +335,21 @@ mod tests {
 
     #[test]
     fn a_tool_names_the_uris_of_its_meta_alone() {
-        let tool = r#"{"name":"t","uri":"x:0","_meta":{"ui":{"resourceUri":"x:1"},"ui/resourceUri":"x:1","openai/outputTemplate":"x:2"}}"#;
-        let named = named_by_tool(&RawJson::trusted(tool));
-        assert_eq!(
-            named.iter().map(|uri| &**uri).collect::<Vec<_>>(),
-            ["x:1", "x:2"]
-        );
+        for (tool, uris) in [
+            (
+                r#"{"name":"t","uri":"x:0","_meta":{"ui":{"resourceUri":"x:1"},"ui/resourceUri":"x:1","openai/outputTemplate":"x:2"}}"#,
+                &["x:1", "x:2"][..],
+            ),
+            // As many servers write slashes.
+            (
+                r#"{"name":"t","_meta":{"openai\/outputTemplate":"x:\/\/2"}}"#,
+                &["x://2"],
+            ),
+            (r#"{"name":"t","uri":"x:0"}"#, &[]),
+        ] {
+            let named = named_by_tool(&RawJson::trusted(tool));
+            let named: Vec<&str> = named.iter().map(|uri| &**uri).collect();
+            assert_eq!(named, uris, "{tool}");
+        }
     }
 }

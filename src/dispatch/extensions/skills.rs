@@ -171,8 +171,8 @@ pub(in crate::dispatch) async fn of_uri(
     }
 }
 
-/// The backend that a skill's file or a directory is of, and its own URI: as a resource, else the only
-/// one with skills.
+/// The backend that a skill's file or a directory is of, and its own URI: as a resource, by the files in
+/// the directory, else the only one with skills.
 fn owner<'a>(uri: &str, snapshot: &'a Snapshot) -> Option<(&'a Arc<HttpBackend>, String)> {
     let skilled = snapshot.introduction.declaring(EXTENSION);
     let target = CallTarget::of_resource(uri);
@@ -183,7 +183,8 @@ fn owner<'a>(uri: &str, snapshot: &'a Snapshot) -> Option<(&'a Arc<HttpBackend>,
         let own = route.own_name().map_or(uri, |own| own);
         return Some((route.backend, own.to_owned()));
     }
-    if let Some((id, own)) = snapshot.owner_beneath(uri) {
+    let beneath = snapshot.owner_beneath(uri);
+    if let Some((id, own)) = beneath.filter(|(id, _)| skilled.contains(id)) {
         return Some((snapshot.backends.get(id)?, own));
     }
     match skilled[..] {

@@ -21,7 +21,7 @@ use crate::dispatch::backend_call::attributed;
 use crate::dispatch::exchange::Exchange;
 use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::modern::{ResultType, with_backend_inside};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
@@ -48,8 +48,9 @@ pub(in crate::dispatch) async fn of_one(
     }
     let kept = (era == Era::Modern).then(|| kept(method, &params, &parked));
     let answer = match (owner(&params, &snapshot), kept) {
-        (Ok((backend, _)), Some(Some(answer))) => {
+        (Ok((backend, _)), Some(Some(result))) => {
             RequestSpan::set_target(&backend.config.name, None);
+            let answer = complete(result, backend);
             Ok((with_uris(answer, backend, &snapshot).await, backend))
         }
         // The tasks of a legacy server have another form.
@@ -89,20 +90,20 @@ fn unknown(method: &str, why: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))
 }
 
-/// The answer about a task that is kept for modern clients.
-fn kept(method: &str, params: &RawJson, parked: &ParkedCalls) -> Option<Answer> {
+/// The result of a request about a task that is kept for modern clients.
+fn kept(method: &str, params: &RawJson, parked: &ParkedCalls) -> Option<RawJson> {
     let id = params.get("taskId")?.text()?;
-    let result = parked.tasks.serve(method, &id, params)?;
-    Some(complete(result))
+    parked.tasks.serve(method, &id, params)
 }
 
-/// An answer of the gateway's own.
-fn complete(result: RawJson) -> Answer {
+/// An answer on behalf of this backend.
+fn complete(result: RawJson, backend: &HttpBackend) -> Answer {
     Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,
         result_type: ResultType::Complete,
         tally: Tally::NONE,
+        backend: Some(Arc::clone(&backend.config.name)),
     }
 }
 
@@ -254,12 +255,13 @@ pub(crate) fn state_for_client(
         Some(params) => snapshot.with_client_uris_at_once(backend, params),
         None => return Ok(Notification { method, params }),
     };
+    let state = mapped.map(|mapped| with_sender(&method, mapped, backend.name()));
     let with = |params| Notification {
         method,
         params: Some(params),
     };
-    match mapped {
-        Ok(mapped) => Ok(with(mapped)),
+    match state {
+        Ok(state) => Ok(with(state)),
         Err(large) => Err(LargeNotice {
             notification: with(large),
             is_named: true,
@@ -267,7 +269,16 @@ pub(crate) fn state_for_client(
     }
 }
 
-/// Does what is left: the ids and the URIs that clients use, and the result of a tool within its limit.
+/// The state of a task, whose result says which backend it is from.
+fn with_sender(method: &str, state: RawJson, backend: &str) -> RawJson {
+    match method {
+        task::STATE => with_backend_inside(state, "result", backend),
+        _ => state,
+    }
+}
+
+/// Does what is left: the ids and the URIs that clients use, the result of a tool within its limit, and who
+/// it is from.
 pub(crate) async fn large_notice_for_client(
     large: LargeNotice,
     backend: &Arc<HttpBackend>,
@@ -284,11 +295,14 @@ pub(crate) async fn large_notice_for_client(
         params = backend.charged(&params, named);
     }
     let params = snapshot.with_client_uris(backend, params).await;
-    let state = complete(params.clone());
-    let params = match within_limit(state, &params, "tasks/get", snapshot)
-        .await
-        .outcome
-    {
+    let state = complete(params.clone(), backend);
+    let state = within_limit(state, &params, "tasks/get", snapshot).await;
+    let (of, name) = (method.clone(), backend.name().to_owned());
+    let attributing = move |outcome| match outcome {
+        Outcome::Result(state) => Outcome::Result(with_sender(&of, state, &name)),
+        error @ Outcome::Error(_) => error,
+    };
+    let params = match backend.edited(state.outcome, attributing).await {
         Outcome::Result(params) | Outcome::Error(params) => Some(params),
     };
     Notification { method, params }

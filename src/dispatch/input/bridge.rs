@@ -99,7 +99,7 @@ async fn as_task(
 ) -> Result<Answer, RpcError> {
     let (say, mut said) = watch::channel(None);
     let call = call.outliving(say);
-    let method = call.method.clone();
+    let (method, backend) = (call.method.clone(), Arc::clone(&call.backend.config.name));
     let handle = CallHandle::begin(call, exchange.clone());
     let is_made = tokio::select! {
         biased;
@@ -114,6 +114,7 @@ async fn as_task(
                     era: Era::Legacy,
                     result_type: ResultType::Task,
                     tally,
+                    backend: Some(backend),
                 });
             }
             Err(handle) => handle,
@@ -144,9 +145,10 @@ async fn follow(
             };
         }
         let fingerprint = RequestFingerprint::of(method, params);
-        let tally = handle.detached.call.tally();
+        let call = &handle.detached.call;
+        let (tally, backend) = (call.tally(), Arc::clone(&call.backend.config.name));
         match parked.park(handle, exchange.key, fingerprint) {
-            Ok(result) => return Ok(input_required(result, tally)),
+            Ok(result) => return Ok(input_required(result, tally, backend)),
             Err(unparked) => handle = unparked,
         }
     }
@@ -229,7 +231,8 @@ fn finished(
         }
         Some(result) => {
             call.expect_round();
-            Ok(input_required(result, call.tally()))
+            let backend = Arc::clone(&call.backend.config.name);
+            Ok(input_required(result, call.tally(), backend))
         }
         None => Ok(answer),
     }
@@ -280,11 +283,12 @@ async fn era(call: &BackendCall) -> Result<Era, RpcError> {
     known.map_err(|error| call.explain(&error))
 }
 
-fn input_required(result: RawJson, tally: Tally) -> Answer {
+fn input_required(result: RawJson, tally: Tally, backend: Arc<str>) -> Answer {
     Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,
         result_type: ResultType::InputRequired,
         tally,
+        backend: Some(backend),
     }
 }

@@ -131,6 +131,7 @@ fn ended(refusal: RawJson, tally: Tally) -> Answer {
         era: Era::Legacy,
         result_type: ResultType::Complete,
         tally,
+        backend: None,
     }
 }
 

@@ -292,6 +292,8 @@ impl Tally {
             era,
             result_type,
             tally: self,
+            // The gateway asks, not the backend.
+            backend: None,
         })))
     }
 }

@@ -28,9 +28,10 @@ pub(crate) mod key {
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// Of every message of a subscription: the id of its `subscriptions/listen` request.
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-    /// Of a server request or a definition: the name in the config of the backend that it is from.
+    /// Of a server request, a definition or a result: the name in the config of the backend that it is
+    /// from.
     pub(crate) const BACKEND: &str = "sentinel-gateway/backend";
-    /// Of a result of the gateway: name and version of the backend.
+    /// Of a backend's result: what it calls itself there.
     pub(crate) const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
 
     /// The keys of a request.
@@ -169,15 +170,55 @@ pub(crate) enum ResultStamp {
     CompleteAndCacheable,
 }
 
-/// A result for a modern client: with the members it must have, the gateway as its server, and the
-/// backend's identity under [`key::BACKEND_INFO`] (X-MM-04).
+/// A result of the gateway's own for a modern client: with the members it must have.
 pub(crate) fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJson) -> RawJson {
+    let server = (key::SERVER_INFO, gateway.clone().into_bytes());
+    stamped(result, meta_of(result).with_members(&[server], &[]), stamp)
+}
+
+/// The same of a backend, by its name in the config. The gateway is its server, and which backend it is
+/// from stands beside that, with what this calls itself (X-MM-04). Its own values there are gone: it
+/// could name another.
+pub(crate) fn stamp_backend_result(
+    result: &RawJson,
+    stamp: ResultStamp,
+    gateway: &RawJson,
+    backend: &str,
+) -> RawJson {
+    let meta = meta_of(result);
+    let mut set = vec![
+        (key::SERVER_INFO, gateway.clone().into_bytes()),
+        (key::BACKEND, quoted(backend)),
+    ];
+    let without: &[&str] = match meta.get(key::SERVER_INFO) {
+        Some(info) => {
+            set.push((key::BACKEND_INFO, info.into_bytes()));
+            &[]
+        }
+        None => &[key::BACKEND_INFO],
+    };
+    stamped(result, meta.with_members(&set, without), stamp)
+}
+
+/// The result that a member of a backend's result is, such as that of a task: which backend it is from
+/// stands in it, too.
+pub(crate) fn with_backend_inside(outer: RawJson, member: &str, backend: &str) -> RawJson {
+    let Some(inner) = outer.get(member).filter(RawJson::is_object) else {
+        return outer;
+    };
+    let name = (key::BACKEND, quoted(backend));
+    let meta = meta_of(&inner).with_members(&[name], &[key::BACKEND_INFO]);
+    let inner = inner.with_members(&[("_meta", meta.into_bytes())], &[]);
+    outer.with_members(&[(member, inner.into_bytes())], &[])
+}
+
+fn meta_of(result: &RawJson) -> RawJson {
     let meta = result.get("_meta").filter(RawJson::is_object);
-    let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
-    let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
-    let backend = meta.get(key::SERVER_INFO);
-    set.extend(backend.map(|info| (key::BACKEND_INFO, info.into_bytes())));
-    let meta = ("_meta", meta.with_members(&set, &[]).into_bytes());
+    meta.unwrap_or_else(|| RawJson::trusted("{}"))
+}
+
+fn stamped(result: &RawJson, meta: RawJson, stamp: ResultStamp) -> RawJson {
+    let meta = ("_meta", meta.into_bytes());
     let defaults = [
         ("resultType", Bytes::from_static(b"\"complete\"")),
         ("ttlMs", Bytes::from_static(b"0")),
@@ -301,4 +342,56 @@ pub(crate) fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
         set.push(("extensions", extensions.into_bytes()));
     }
     capabilities.with_members(&set, &["tasks"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_says_which_backend_it_is_from_whatever_it_says_itself() {
+        let gateway = RawJson::trusted(r#"{"name":"g"}"#);
+        for (own, shown) in [
+            (
+                r#"{"content":[ 1.10 ]}"#,
+                r#"{"content":[ 1.10 ],"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"g"},"sentinel-gateway/backend":"db"},"resultType":"complete"}"#,
+            ),
+            (
+                r#"{"_meta":{"x":1,"io.modelcontextprotocol/serverInfo":{"name":"s"}},"resultType":"complete"}"#,
+                r#"{"_meta":{"x":1,"io.modelcontextprotocol/serverInfo":{"name":"g"},"sentinel-gateway/backend":"db","sentinel-gateway/serverInfo":{"name":"s"}},"resultType":"complete"}"#,
+            ),
+            (
+                r#"{"_meta":{"sentinel-gateway\/backend":"bank","sentinel-gateway/serverInfo":{"name":"bank"},"x":1}}"#,
+                r#"{"_meta":{"sentinel-gateway\/backend":"db","x":1,"io.modelcontextprotocol/serverInfo":{"name":"g"}},"resultType":"complete"}"#,
+            ),
+            (
+                r#"{"_meta":{"sentinel-gateway/serverInfo":{"name":"bank"},"io.modelcontextprotocol/serverInfo":{"name":"s"}}}"#,
+                r#"{"_meta":{"sentinel-gateway/serverInfo":{"name":"s"},"io.modelcontextprotocol/serverInfo":{"name":"g"},"sentinel-gateway/backend":"db"},"resultType":"complete"}"#,
+            ),
+        ] {
+            let own = RawJson::trusted(own);
+            let stamped = stamp_backend_result(&own, ResultStamp::Complete, &gateway, "db");
+            assert_eq!(stamped.as_str(), shown);
+        }
+    }
+
+    #[test]
+    fn a_result_within_a_state_says_it_too() {
+        let state = |meta: &str| {
+            RawJson::trusted(format!(
+                r#"{{"taskId":"1","result":{{"content":[]{meta}}}}}"#
+            ))
+        };
+        for meta in [
+            "",
+            r#","_meta":{"sentinel-gateway/serverInfo":{},"sentinel-gateway/backend":"bank"}"#,
+        ] {
+            let shown = with_backend_inside(state(meta), "result", "db");
+            let expected = state(r#","_meta":{"sentinel-gateway/backend":"db"}"#);
+            assert_eq!(shown.as_str(), expected.as_str());
+        }
+        let state = RawJson::trusted(r#"{"taskId":"1","status":"working"}"#);
+        let shown = with_backend_inside(state.clone(), "result", "db");
+        assert_eq!(shown.as_str(), state.as_str());
+    }
 }

@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::queued::line_end;
 use crate::call_report::BackendId;
 
 /// Most bytes that wait from one source, unless it is one line.
@@ -50,8 +49,8 @@ impl Notices {
     }
 
     /// Adds a line, or puts it in the place of the last one with this key: if `replaces` is set, or where
-    /// the source may not have both within `most` bytes. Returns the bytes of the line that it has
-    /// replaced with its end, 0 if none; `None` if there was no room.
+    /// the source may not have both within `most` bytes. Returns the length of the line that it has
+    /// replaced, if any; `None` if there was no room.
     pub(super) fn push(
         &mut self,
         source: NoticeSource,
@@ -59,7 +58,7 @@ impl Notices {
         line: Bytes,
         replaces: bool,
         most: usize,
-    ) -> Option<usize> {
+    ) -> Option<Option<usize>> {
         let at = key.and_then(|key| self.latest.get(&key)?.checked_sub(self.taken));
         let earlier = at.and_then(|at| self.lines.get_mut(at));
         let waiting = self.waiting.entry(source).or_default();
@@ -74,7 +73,7 @@ impl Notices {
             }
             *waiting = others + line.len();
             earlier.line = line;
-            return Some(replaced + line_end(true).len());
+            return Some(Some(replaced));
         }
         if !has_room(*waiting) {
             return None;
@@ -84,7 +83,7 @@ impl Notices {
             self.latest.insert(key, self.taken + self.lines.len());
         }
         self.lines.push_back(Notice { source, key, line });
-        Some(0)
+        Some(None)
     }
 
     /// The oldest one.

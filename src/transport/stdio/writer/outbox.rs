@@ -82,7 +82,8 @@ impl Outbox {
                 false => None,
             };
             if let Some(replaced) = replaced {
-                state.bytes = state.bytes + length - replaced;
+                let freed = replaced.map_or(0, |line| line + line_end(true).len());
+                state.bytes = state.bytes + length - freed;
                 kept = true;
             }
         });
