@@ -305,6 +305,50 @@ fn what_cannot_be_installed_is_explained() {
     assert!(none.err.contains("has no entry"), "{}", none.err);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_config_of_the_working_folder_is_not_made_trusted() {
+    let home = Home::empty();
+    let toml = format!(
+        "{CONFIG}bearer = {{ command = [\"touch\", \"{}\"] }}\n",
+        home.path("ran").display()
+    );
+    home.write("project/sentinel.toml", &toml);
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        let output = command.current_dir(home.path("project")).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for args in [&["--yes"][..], &["--dry-run"], &["--yes", "--project"]] {
+        let (code, said) = run(&[&["install", "cursor"], args].concat());
+        assert_eq!(code, 2, "{said}");
+        let path = home.path("project/sentinel.toml").canonicalize().unwrap();
+        let fix = format!(
+            "if it is yours: sentinel-gateway install cursor --config {}",
+            path.display()
+        );
+        assert!(
+            said.contains("was only found in the working folder"),
+            "{said}"
+        );
+        assert!(said.contains(&fix), "{said}");
+    }
+    for file in [".cursor", "project/.cursor", "ran"] {
+        assert!(!home.path(file).exists(), "{file}");
+    }
+    // Named, it is the user's choice.
+    let (code, said) = run(&["install", "cursor", "--yes", "--config", "sentinel.toml"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        home.read(".cursor/mcp.json")
+            .contains("project/sentinel.toml")
+    );
+    assert!(!home.path("ran").exists());
+}
+
 #[test]
 fn a_yaml_client_gets_the_text_to_paste() {
     let home = Home::new();

@@ -1,6 +1,8 @@
 //! `install`: writes the entry.
 
-use std::path::{Path, PathBuf};
+mod found;
+
+use std::path::Path;
 
 use super::changes::changes;
 use super::consent::wants;
@@ -8,17 +10,16 @@ use super::import::Import;
 use super::{Machine, begin, failed, for_each, overview, print};
 use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
-use crate::cli::exit::{BAD_CONFIG, FAILED};
-use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};
+use crate::cli::exit::FAILED;
+use crate::cli::terminal::{DIM, HEAD, one_line, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::entry::Launch;
 use crate::client_config::snippet::snippet;
-use crate::config::{Config, Environment, Overrides, load};
-use crate::files;
+use crate::config::{Environment, Overrides, load};
 use crate::install::executable::Executable;
 use crate::install::running::is_claude_desktop_running;
 use crate::install::{Place, Wanted, plan_install};
-use crate::text::keep_from_output;
+use found::{Found, usable_config};
 
 /// Writes the entry into each client's file, or shows what is here where none is named.
 pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
@@ -53,7 +54,7 @@ impl<'a> Job<'a> {
         overrides: &Overrides,
         args: &'a Install,
     ) -> Result<Self, u8> {
-        let config = usable_config(overrides, &machine.env, args.import)?;
+        let config = usable_config(overrides, &machine.env, args.import, &args.clients)?;
         let executable = executable(&machine.env).map_err(|why| failed(&why))?;
         let mut launch =
             launch(&executable, &config.path, overrides).map_err(|why| failed(&why))?;
@@ -212,43 +213,6 @@ fn offer_sign_ins(config: &Path, env: &Environment, import: &Import) {
             ));
         }
     }
-}
-
-/// The config that the entry will name.
-struct Found {
-    path: PathBuf,
-    /// `None` if it is not there yet.
-    config: Option<Config>,
-}
-
-/// The config that the flags and the environment name, which must be one that runs, or with `or_new` one
-/// that can be made.
-fn usable_config(overrides: &Overrides, env: &Environment, or_new: bool) -> Result<Found, u8> {
-    if !overrides.backends.is_empty()
-        || !overrides.headers.is_empty()
-        || !overrides.bearer_env.is_empty()
-    {
-        failed("an entry names a config file: put the backends into sentinel.toml, not into flags");
-        return Err(BAD_CONFIG);
-    }
-    let named = overrides.config.clone();
-    let named = named.or_else(|| env.variable("SENTINEL_CONFIG").map(PathBuf::from));
-    let place = match named {
-        Some(path) => Some(env.absolute(&path, None)),
-        None => env.user_file(),
-    };
-    if let Some(path) = place.filter(|path| or_new && !files::exists(path)) {
-        return Ok(Found { path, config: None });
-    }
-    let config = load(overrides, env).map_err(|problems| report_problems(&problems))?;
-    keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
-    for warning in &config.warnings {
-        warn(warning);
-    }
-    Ok(Found {
-        path: config.source.clone().ok_or(BAD_CONFIG)?,
-        config: Some(config),
-    })
 }
 
 fn executable(env: &Environment) -> Result<Executable, String> {
