@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +21,16 @@ struct Ended {
     code: i32,
     out: String,
     err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 const CONFIG: &str = "[[backends]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
@@ -60,12 +70,7 @@ impl Home {
     }
 
     fn run(&self, args: &[&str]) -> Ended {
-        let output = self.command(args).output().unwrap();
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(self.command(args).output().unwrap())
     }
 
     /// The same, which must succeed.
@@ -347,6 +352,84 @@ fn a_config_of_the_working_folder_is_not_made_trusted() {
             .contains("project/sentinel.toml")
     );
     assert!(!home.path("ran").exists());
+}
+
+/// Runs the gateway with this text as the administrator's file. `None` where a folder can't be mounted for
+/// one process.
+#[cfg(target_os = "linux")]
+fn run_administered(home: &Home, administrators: &str, args: &[&str]) -> Option<Ended> {
+    let etc = tempfile::tempdir().unwrap();
+    fs::create_dir(etc.path().join("sentinel")).unwrap();
+    fs::write(etc.path().join("sentinel/sentinel.toml"), administrators).unwrap();
+    let mount = format!(
+        "mount --bind '{}' /etc && exec \"$@\"",
+        etc.path().display()
+    );
+    let launched = |program: &std::ffi::OsStr| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &mount, "sh"]).arg(program);
+        command
+    };
+    let tried = launched("true".as_ref()).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a folder can't be mounted for one process");
+        return None;
+    }
+    let command = home.command(args);
+    let mut whole = launched(command.get_program());
+    whole.args(command.get_args()).env_clear();
+    whole.current_dir(home.folder.path()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        whole.envs(value.map(|value| (name, value)));
+    }
+    Some(Ended::of(whole.output().unwrap()))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_administrators_file_alone_is_enough_for_an_entry() {
+    const TEAM: &str = "[[backends]]\nname = \"team\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    const FILE: &str = ".cursor/mcp.json";
+    let home = Home::empty();
+    let args = || {
+        let file: Value = serde_json::from_str(&home.read(FILE)).unwrap();
+        file["mcpServers"]["sentinel"]["args"].clone()
+    };
+    let Some(ended) = run_administered(&home, TEAM, &["install", "cursor", "--yes"]) else {
+        return;
+    };
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(args(), serde_json::json!([]));
+    // A project's file is neither named nor in the way.
+    home.write("sentinel.toml", CONFIG);
+    let ended = run_administered(&home, TEAM, &["install", "zed", "--yes"]).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(!home.read("zed/settings.json").contains("--config"));
+    // Without backends in it there has to be another config.
+    let ended = run_administered(&home, "", &["install", "vscode", "--yes"]).unwrap();
+    assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+    assert!(
+        ended.err.contains("only found in the working folder"),
+        "{}",
+        ended.err
+    );
+
+    // What is taken over makes the user's file, which the entry names then.
+    let nothing = ["install", "cursor", "--import", "--yes"];
+    let ended = run_administered(&home, TEAM, &nothing).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+    home.write(
+        FILE,
+        r#"{ "mcpServers": { "notes": { "url": "http://127.0.0.1:8/mcp" } } }"#,
+    );
+    let ended = run_administered(&home, TEAM, &nothing).unwrap();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("name = \"notes\"")
+    );
+    assert_eq!(args()[0], "--config");
 }
 
 #[test]

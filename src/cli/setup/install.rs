@@ -56,8 +56,6 @@ impl<'a> Job<'a> {
     ) -> Result<Self, u8> {
         let config = usable_config(overrides, &machine.env, args.import, &args.clients)?;
         let executable = executable(&machine.env).map_err(|why| failed(&why))?;
-        let mut launch =
-            launch(&executable, &config.path, overrides).map_err(|why| failed(&why))?;
         let mut import = Import::default();
         if args.import {
             for client in clients
@@ -76,9 +74,16 @@ impl<'a> Job<'a> {
                     args.tokens.tokens(),
                 );
             }
-            launch.env = import.env();
-            launch.passed = import.needs();
         }
+        // Where the administrator's config is the only one, a gateway finds it without being told.
+        let named = config.is_there() || !import.is_empty();
+        let named = named.then_some(config.path.as_path());
+        let launch = launch(&executable, named, overrides).map_err(|why| failed(&why))?;
+        let launch = Launch {
+            env: import.env(),
+            passed: import.needs(),
+            ..launch
+        };
         let job = Self {
             machine,
             args,
@@ -228,12 +233,19 @@ fn executable(env: &Environment) -> Result<Executable, String> {
     Ok(Executable::of(program, &std::env::temp_dir(), data))
 }
 
-fn launch(executable: &Executable, config: &Path, overrides: &Overrides) -> Result<Launch, String> {
+fn launch(
+    executable: &Executable,
+    config: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Launch, String> {
     let text = |path: &Path| {
         let text = path.to_str().map(str::to_owned);
         text.ok_or_else(|| format!("{} is not Unicode: use another path", path.display()))
     };
-    let mut args = vec!["--config".to_owned(), text(config)?];
+    let mut args = Vec::new();
+    if let Some(config) = config {
+        args.extend(["--config".to_owned(), text(config)?]);
+    }
     if let Some(only) = &overrides.only {
         args.extend(["--only".to_owned(), only.join(",")]);
     }

@@ -14,9 +14,18 @@ use crate::text::keep_from_output;
 
 /// The config that the entry will name.
 pub(super) struct Found {
+    /// The file of the user.
     pub(super) path: PathBuf,
-    /// `None` if it is not there yet.
+    /// `None` if there is none yet: neither the user's nor one of the administrator with backends.
     pub(super) config: Option<Config>,
+}
+
+impl Found {
+    /// Whether the user's file is there. Without it the administrator's is the only one.
+    pub(super) fn is_there(&self) -> bool {
+        let config = self.config.as_ref();
+        config.is_some_and(|config| config.source.is_some())
+    }
 }
 
 /// The config that the flags and the environment name, which must be one that runs, or with `or_new` one
@@ -38,40 +47,56 @@ pub(super) fn usable_config(
     let named = named.or_else(|| env.variable("SENTINEL_CONFIG").map(PathBuf::from));
     let is_named = named.is_some();
     let path = named.map(|path| env.absolute(&path, None));
-    let path = path.or_else(|| env.user_file());
-    let is_there = path.as_deref().is_some_and(files::exists);
-    if let Some(path) = path.filter(|_| or_new && !is_there) {
-        return Ok(Found { path, config: None });
+    let Some(path) = path.or_else(|| env.user_file()) else {
+        failed("the folder for the config is not known: name a file with --config");
+        return Err(BAD_CONFIG);
+    };
+    let config = match files::exists(&path) {
+        false if is_named && or_new => None,
+        false if !is_named => of_administrator(overrides, env, or_new, clients)?,
+        _ => Some(load(overrides, env).map_err(|problems| report_problems(&problems))?),
+    };
+    if let Some(config) = &config {
+        keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
+        for warning in &config.warnings {
+            warn(warning);
+        }
     }
-    if !is_named && !is_there {
-        refuse_working_file(env, clients)?;
-    }
-    let config = load(overrides, env).map_err(|problems| report_problems(&problems))?;
-    keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
-    for warning in &config.warnings {
-        warn(warning);
-    }
-    Ok(Found {
-        path: config.source.clone().ok_or(BAD_CONFIG)?,
-        config: Some(config),
-    })
+    Ok(Found { path, config })
 }
 
+/// The administrator's config, where the user has no file; `None` where there is none but one can be made.
 /// A file in the working folder is not used: anybody may have written it, and an entry that names it would
 /// trust it with secrets and let it start commands.
-fn refuse_working_file(env: &Environment, clients: &[String]) -> Result<(), u8> {
+fn of_administrator(
+    overrides: &Overrides,
+    env: &Environment,
+    or_new: bool,
+    clients: &[String],
+) -> Result<Option<Config>, u8> {
+    let folder = env
+        .user_file()
+        .and_then(|file| file.parent().map(PathBuf::from));
+    // Where the user's file would be there is no other one.
+    let elsewhere = env.clone().with_working_folder(&folder.unwrap_or_default());
+    let problems = match load(overrides, &elsewhere) {
+        Ok(config) => return Ok(Some(config)),
+        Err(_) if or_new => return Ok(None),
+        Err(problems) => problems,
+    };
     let working = env.working_file();
-    if !files::is_file(&working) {
-        return Ok(());
+    if files::is_file(&working) {
+        let word = |text: &str| shell::word(text).into_owned();
+        let clients: Vec<String> = clients.iter().map(|client| word(client)).collect();
+        failed(&format!(
+            "{} was only found in the working folder, so no entry names it: a client would trust it with secrets and run its commands; \
+             if it is yours: sentinel-gateway install {} --config {}",
+            working.display(),
+            clients.join(" "),
+            word(&working.to_string_lossy())
+        ));
+        return Err(BAD_CONFIG);
     }
-    let word = |text: &str| shell::word(text).into_owned();
-    let clients: Vec<String> = clients.iter().map(|client| word(client)).collect();
-    failed(&format!(
-        "{} was only found in the working folder, so no entry names it: a client would trust it with secrets and run its commands; \
-         if it is yours: sentinel-gateway install {} --config {}",
-        working.display(),
-        clients.join(" "),
-        word(&working.to_string_lossy())
-    ));
-    Err(BAD_CONFIG)
+    let problems = load(overrides, env).err().unwrap_or(problems);
+    Err(report_problems(&problems))
 }
