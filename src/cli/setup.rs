@@ -11,6 +11,7 @@ mod import;
 mod init;
 mod install;
 mod overview;
+mod rules;
 mod uninstall;
 
 use std::io::{self, Write};

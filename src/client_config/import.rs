@@ -4,7 +4,7 @@
 //! a variable.
 
 use super::entry::{quoted, toml_key};
-use super::servers::{Remote, has_variables};
+use super::servers::{OAuth, Remote, SignIn, has_variables, only_variable};
 
 /// Where tokens go that stand in a client's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct Imported {
     pub(crate) env: Vec<(String, String)>,
     /// The variables that it needs and that nobody sets here.
     pub(crate) needs: Vec<String>,
+    /// Where a browser returns to after a sign-in, which the client of its entry has to be allowed to.
+    pub(crate) returns_to: Option<String>,
 }
 
 /// The folder of token files, beside sentinel.toml.
@@ -66,6 +68,7 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
         files: Vec::new(),
         env: Vec::new(),
         needs: variables(&remote.url),
+        returns_to: None,
     };
     let mut headers = Vec::new();
     for (key, value) in &remote.headers {
@@ -94,12 +97,64 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
     if remote.allow_insecure && remote.url.starts_with("http://") && !remote.headers.is_empty() {
         imported.toml += "allow_insecure = true\n";
     }
+    if let Some(allow) = &remote.tools.allow {
+        imported.toml += &format!("tools.allow = {}\n", list(allow));
+    }
+    if !remote.tools.deny.is_empty() {
+        imported.toml += &format!("tools.deny = {}\n", list(&remote.tools.deny));
+    }
+    match &remote.sign_in {
+        None => {}
+        Some(SignIn::Never) => imported.toml += "oauth = false\n",
+        Some(SignIn::OAuth(oauth)) => imported.sign_in(oauth, tokens),
+    }
     imported.needs.sort();
     imported.needs.dedup();
     imported
 }
 
+fn list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 impl Imported {
+    fn sign_in(&mut self, oauth: &OAuth, tokens: Tokens) {
+        let mut members = Vec::new();
+        if let Some(id) = &oauth.client_id {
+            members.push(format!("client_id = {}", quoted(id)));
+            self.returns_to = Some(match oauth.callback_port {
+                Some(port) => format!("http://localhost:{port}/callback"),
+                None => "http://127.0.0.1/callback".to_owned(),
+            });
+        }
+        if let Some(secret) = &oauth.client_secret {
+            let named = match only_variable(secret) {
+                Some(variable) => {
+                    self.needs.push(variable.to_owned());
+                    format!("{{ env = {} }}", quoted(variable))
+                }
+                None => self.keep("client-secret", secret, tokens),
+            };
+            members.push(format!("client_secret = {named}"));
+        }
+        if let Some(port) = oauth.callback_port {
+            members.push(format!("callback_port = {port}"));
+            members.push("callback_host = \"localhost\"".to_owned());
+        }
+        if !oauth.scopes.is_empty() {
+            members.push(format!("scopes = {}", list(&oauth.scopes)));
+        }
+        if let Some(resource) = &oauth.resource {
+            let resource = resource.as_ref().map(|text| quoted(text));
+            members.push(format!(
+                "resource = {}",
+                resource.as_deref().unwrap_or("false")
+            ));
+        }
+        self.toml += &format!("oauth = {{ {} }}\n", members.join(", "));
+    }
+
     /// Keeps a secret elsewhere. Returns how it is named in sentinel.toml.
     fn keep(&mut self, key: &str, secret: &str, tokens: Tokens) -> String {
         let plain = backend_name(key, &[]);
@@ -123,12 +178,6 @@ impl Imported {
             }
         }
     }
-}
-
-/// The variable that is the whole text.
-fn only_variable(text: &str) -> Option<&str> {
-    let inside = text.strip_prefix("${")?.strip_suffix('}')?;
-    (!inside.contains(['$', '{', ':'])).then_some(inside)
 }
 
 /// The variables of a text that have no default.
@@ -157,6 +206,7 @@ fn is_secret(key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_config::servers::Limits;
 
     #[test]
     fn names_are_made_valid_and_unique() {
@@ -181,6 +231,7 @@ mod tests {
             url: "http://h/mcp".to_owned(),
             headers: headers.collect(),
             allow_insecure: true,
+            ..Remote::default()
         }
     }
 
@@ -215,6 +266,36 @@ mod tests {
             ("MY_DOCS_AUTHORIZATION".to_owned(), "hidden".to_owned())
         );
         assert!(!imported.toml.contains("hidden"));
+    }
+
+    #[test]
+    fn limits_and_sign_ins_are_written() {
+        let text = |text: &str| Some(text.to_owned());
+        let remote = Remote {
+            url: "https://h/mcp".to_owned(),
+            tools: Limits {
+                allow: Some(vec!["a".to_owned()]),
+                deny: vec!["b".to_owned(), "[*]".to_owned()],
+            },
+            sign_in: Some(SignIn::OAuth(OAuth {
+                client_id: text("c"),
+                client_secret: text("hidden"),
+                callback_port: Some(3118),
+                scopes: vec!["s".to_owned()],
+                resource: Some(None),
+            })),
+            ..Remote::default()
+        };
+        let imported = backend(&remote, "docs", "", Tokens::Files);
+        let (_, lines) = imported.toml.split_once("url = ").unwrap();
+        assert_eq!(
+            lines,
+            "\"https://h/mcp\"\ntools.allow = [\"a\"]\ntools.deny = [\"b\", \"[*]\"]\n\
+             oauth = { client_id = \"c\", client_secret = { file = \"secrets/docs-client-secret\" }, \
+             callback_port = 3118, callback_host = \"localhost\", scopes = [\"s\"], resource = false }\n"
+        );
+        assert_eq!(imported.files[0].1, "hidden");
+        assert_eq!(imported.returns_to, text("http://localhost:3118/callback"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What an entry of a client is: a server over HTTP, a program, or ourselves.
 //!
-//! Owns the spellings of a URL and of headers in all clients, and the programs that carry a client to an
-//! HTTP server. No program is run, and nothing that a file names is read.
+//! Owns the spellings of a URL and of headers in all clients, the programs that carry a client to an
+//! HTTP server, and that nothing else of an entry is lost. No program is run, and nothing that a file names is read.
 
 mod bridge;
+mod members;
 mod remote;
 mod text;
 pub(crate) mod tool_rules;
@@ -13,8 +14,8 @@ use url::Url;
 
 use super::splice::Entry;
 use remote::PROGRAM;
-pub(crate) use remote::Remote;
-pub(crate) use text::has_variables;
+pub(crate) use remote::{Limits, OAuth, Remote, SignIn};
+pub(crate) use text::{has_variables, only_variable, variables};
 
 /// What an entry starts or connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +42,13 @@ pub(crate) fn server(entry: &Entry) -> Server {
         .find_map(|key| value[key].as_str());
     let found = match (command_line(value), url) {
         (Some(words), _) => match bridge::target(&words) {
-            Some(target) => target.remote(&variables(value)),
+            Some(target) => target.remote(&text::variables(value)),
             None => Err(PROGRAM.to_owned()),
         },
         (None, Some(url)) => remote(value, url),
         (None, None) => Err("it has neither a URL nor a command".to_owned()),
     };
+    let found = found.and_then(|remote| members::with_members(value, remote));
     match found.and_then(checked) {
         Ok(remote) => Server::Remote(remote),
         Err(why) => Server::Stays(why),
@@ -79,17 +81,6 @@ pub(crate) fn command_line(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// The variables that an entry sets.
-pub(crate) fn variables(value: &Value) -> Vec<(String, String)> {
-    let blocks = ["env", "environment", "envs"]
-        .iter()
-        .filter_map(|key| value[key].as_object());
-    blocks
-        .flatten()
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect()
-}
-
 /// An entry with a URL.
 fn remote(value: &Value, url: &str) -> Result<Remote, String> {
     if !value["headersHelper"].is_null() {
@@ -99,7 +90,7 @@ fn remote(value: &Value, url: &str) -> Result<Remote, String> {
     if ["ws", "websocket"].contains(&kind) {
         return Err("it is reached over WebSocket".to_owned());
     }
-    let variables = variables(value);
+    let variables = text::variables(value);
     let mut headers = Vec::new();
     for key in ["headers", "http_headers"] {
         for (name, value) in value[key].as_object().into_iter().flatten() {
@@ -120,7 +111,7 @@ fn remote(value: &Value, url: &str) -> Result<Remote, String> {
     Ok(Remote {
         url: text::converted(url, &variables)?,
         headers,
-        allow_insecure: false,
+        ..Remote::default()
     })
 }
 

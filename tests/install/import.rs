@@ -264,6 +264,76 @@ fn the_name_of_a_backend_is_explained_where_the_entry_has_another() {
 }
 
 #[test]
+fn what_a_client_denies_stays_denied_and_its_own_rules_are_told() {
+    let fake = FakeBackend::start()
+        .tool("read_it")
+        .tool("drop_all")
+        .tool("remove_it");
+    let home = Home::empty();
+    let url = fake.url();
+    home.write(
+        ".codex/config.toml",
+        &format!("[mcp_servers.notes]\nurl = \"{url}\"\ndisabled_tools = [\"drop_all\"]\n\
+                  [mcp_servers.asks]\nurl = \"{url}?asks\"\ndefault_tools_approval_mode = \"prompt\"\n"),
+    );
+    let shown = home.does(&["install", "codex", "--import", "--yes"]);
+    assert!(
+        shown.contains("asks stays: its \"default_tools_approval_mode\""),
+        "{shown}"
+    );
+    let tools = || home.does(&["tools"]);
+    assert!(
+        tools().contains("remove_it") && !tools().contains("drop_all"),
+        "{}",
+        tools()
+    );
+
+    // The same server of a client that denies more is not the same backend.
+    let entry = |args: &str| {
+        format!(
+            r#"{{ "mcpServers": {{ "notes": {{ "command": "npx", "args": ["mcp-remote", "{url}"{args}] }} }} }}"#
+        )
+    };
+    home.write(DESKTOP, &entry(r#", "--ignore-tool", "REMOVE_it""#));
+    let shown = home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    assert!(
+        shown.contains("notes stays: its server is the backend notes already"),
+        "{shown}"
+    );
+    assert!(home.read(DESKTOP).contains("--ignore-tool"));
+
+    let home = Home::empty();
+    home.write(
+        DESKTOP,
+        &entry(r#", "--ignore-tool", "drop*", "--ignore-tool", "REMOVE_it""#),
+    );
+    home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    let tools = home.does(&["tools"]);
+    assert!(
+        tools.contains("read_it") && !tools.contains("drop_all") && !tools.contains("remove_it"),
+        "{tools}"
+    );
+
+    let home = Home::empty();
+    home.write(
+        ".claude.json",
+        &format!(r#"{{ "mcpServers": {{ "my docs": {{ "type": "http", "url": "{url}" }} }} }}"#),
+    );
+    home.write(
+        ".claude/settings.json",
+        r#"{ "permissions": { "deny": ["mcp__my_docs__drop_all", "mcp__other"] } }"#,
+    );
+    let ended = home.run(&["install", "claude-code", "--import", "--yes"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    for said in [
+        "rules of its own about tools of my docs (drop_all in ",
+        "tools.deny",
+    ] {
+        assert!(ended.err.contains(said), "{said} in {}", ended.err);
+    }
+}
+
+#[test]
 fn an_import_that_cannot_be_used_changes_nothing() {
     let home = Home::empty();
     let text = "{ \"mcpServers\": { \"a\": { \"url\": \"http://127.0.0.1:9/mcp\", \"headers\": { \"Bad Name\": \"x\" } } } }";

@@ -3,10 +3,11 @@
 //! Owns whether the client's entry is there, which variables and folder its gateway would have, and
 //! whether the client's own rules about tools hold. What the backends say then is the usual check.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 
+use super::rules::{self, Rule};
 use super::{Machine, failed, named};
 use crate::cli::args::Cli;
 use crate::cli::exit::BAD_CONFIG;
@@ -33,11 +34,6 @@ const PASSED: [&str; 11] = [
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
 ];
-
-/// Most bytes of a file with rules of a client.
-const MAX_SETTINGS: u64 = 64 << 20;
-/// Most of a client's rules that are named.
-const MAX_NAMED: usize = 5;
 
 /// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
 ///
@@ -73,7 +69,9 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         .map_err(|problems| report_problems(&problems))?;
     let env = surroundings(client, &entry, &machine);
     let mut config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
-    let rules = past_rules(&config, client, || rules(&machine, client, &entry, &file));
+    let rules = past_rules(&config, client, || {
+        own_rules(&machine, client, &entry, &file)
+    });
     config.warnings.extend(rules);
     if let (Some(used), Some(own)) = (&config.source, machine.env.user_file())
         && *used != own
@@ -88,31 +86,14 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
     Ok(config)
 }
 
-/// A rule of the client about a tool, and the file that it stands in.
-type Rule = (String, String);
-
 /// The client's rules about single tools of this gateway.
-fn rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<Rule> {
+fn own_rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<Rule> {
     let in_entry = tool_rules::in_entry(&entry.value).into_iter();
-    let mut rules: Vec<Rule> = in_entry.map(|tool| (tool, file.to_owned())).collect();
-    let further = machine.with_places(|places| places.rule_files(client));
-    let folder = machine.env.working_folder();
-    let further = further.into_iter().map(|path| folder.join(path));
-    // The working folder may be the home.
-    let mut paths = vec![PathBuf::from(file)];
-    for path in further {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    for path in paths {
-        let text = files::read_up_to(&path, MAX_SETTINGS).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let tools = tool_rules::in_text(client, &entry.name, &text).into_iter();
-        let shown = path.display().to_string();
-        rules.extend(tools.map(|tool| (tool, shown.clone())));
-    }
-    rules
+    let in_entry = in_entry.map(|tool| (tool, file.to_owned()));
+    let further = rules::rules(machine, client, &entry.name, Path::new(file)).into_iter();
+    in_entry
+        .chain(further.filter(|(tool, _)| tool != tool_rules::ALL))
+        .collect()
 }
 
 /// What to know of these rules where this client calls tools by `call_tool`; `None` where they hold.
@@ -135,21 +116,9 @@ fn past_rules(
         false => r#"search_exposes = "activate" lists a found tool under its own name"#,
         true => r#"tool_mode = "all" lists tools under their own names"#,
     };
-    let rules = rules();
-    let (_, file) = rules.first()?;
-    let mut tools: Vec<&str> = Vec::new();
-    for (tool, _) in &rules {
-        if !tools.contains(&tool.as_str()) {
-            tools.push(tool);
-        }
-    }
-    let named = tools[..tools.len().min(MAX_NAMED)].join(", ");
-    let more = match tools.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let shown = rules::shown(&rules())?;
     Some(one_line(&format!(
-        "the client has rules of its own about tools ({named}{more} in {file}). With tool_mode = \"{mode}\" it calls tools through call_tool: its rules about a single tool have no effect then, and a rule about call_tool applies to every tool. \
+        "the client has rules of its own about tools ({shown}). With tool_mode = \"{mode}\" it calls tools through call_tool: its rules about a single tool have no effect then, and a rule about call_tool applies to every tool. \
          tools.deny works in any case; {instead}"
     )))
 }

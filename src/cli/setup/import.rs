@@ -14,8 +14,8 @@ use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
 use crate::client_config::entry::quoted;
 use crate::client_config::import::{FOLDER, Imported, Tokens, backend, backend_name};
-use crate::client_config::servers::{Remote, Server, has_variables, server};
-use crate::config::{Config, Environment, Overrides, load};
+use crate::client_config::servers::{Limits, Remote, Server, has_variables, server};
+use crate::config::{BackendConfig, Config, Environment, Overrides, load};
 use crate::files::{self, Readers};
 
 /// Most bytes of a sentinel.toml.
@@ -52,12 +52,18 @@ impl Import {
                     let _ = writeln!(self.shown, "  {shown} stays: {why}");
                 }
                 Server::Remote(remote) => {
-                    let (name, is_new) = self.backend_of(&remote, entry, client, known, tokens);
-                    became.push(entry.name.clone());
-                    let sign = if is_new { "+" } else { "=" };
-                    let why = why_this_name(&entry.name, &name, is_new);
-                    let url = shown_url(&remote.url);
-                    let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
+                    match self.backend_of(&remote, entry, client, known, tokens) {
+                        Ok((name, is_new)) => {
+                            became.push(entry.name.clone());
+                            let sign = if is_new { "+" } else { "=" };
+                            let why = why_this_name(&entry.name, &name, is_new);
+                            let url = shown_url(&remote.url);
+                            let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
+                        }
+                        Err(why) => {
+                            let _ = writeln!(self.shown, "  {shown} stays: {}", one_line(&why));
+                        }
+                    }
                 }
             }
         }
@@ -81,6 +87,9 @@ impl Import {
     }
 
     /// The backend that a server becomes, or is already, and whether it is new.
+    ///
+    /// # Errors
+    /// Why its entry stays.
     fn backend_of(
         &mut self,
         remote: &Remote,
@@ -88,9 +97,15 @@ impl Import {
         client: &Client,
         known: Option<&Config>,
         tokens: Tokens,
-    ) -> (String, bool) {
-        if let Some((_, same)) = self.new.iter().find(|(other, _)| other == remote) {
-            return (same.name.clone(), false);
+    ) -> Result<(String, bool), String> {
+        let is_reached_alike =
+            |other: &Remote| other.url == remote.url && other.headers == remote.headers;
+        let mut new = self.new.iter();
+        if let Some((other, same)) = new.find(|(other, _)| is_reached_alike(other)) {
+            return match *other == *remote {
+                true => Ok((same.name.clone(), false)),
+                false => Err(limited_otherwise(&same.name)),
+            };
         }
         let plain = backend_name(&entry.name, &[]);
         let path = known.and_then(|config| config.source.as_deref());
@@ -112,10 +127,13 @@ impl Import {
         });
         if let Some(same) = same {
             let name = same.name.to_string();
+            if !are_covered(&remote.tools, same) {
+                return Err(limited_otherwise(&name));
+            }
             let tokens = backend(remote, &name, "", Tokens::Env).env.into_iter();
             self.needed
                 .extend(tokens.filter(|(variable, _)| names(variable)));
-            return (name, false);
+            return Ok((name, false));
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
         let own = self.new.iter().map(|(_, new)| new.name.clone());
@@ -124,7 +142,7 @@ impl Import {
         let origin = format!("From {} ({:?}).", client.name, entry.name);
         let imported = backend(remote, &name, &origin, tokens);
         self.new.push((remote.clone(), imported));
-        (name, true)
+        Ok((name, true))
     }
 
     /// The entries of a client that are backends now.
@@ -179,6 +197,15 @@ impl Import {
         }
         if variables > 0 {
             let _ = writeln!(shown, "  tokens go into {variables} variables of the entry");
+        }
+        for (_, new) in &self.new {
+            if let Some(address) = &new.returns_to {
+                let _ = writeln!(
+                    shown,
+                    "{CAUTION}  {}{CAUTION:#} signs in with the client ID of its entry: where that was registered, {address} has to be a redirect address",
+                    new.name
+                );
+            }
         }
         for need in self.needs() {
             let _ = writeln!(
@@ -283,6 +310,28 @@ fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
         ),
     };
     format!(" ({})", one_line(&why))
+}
+
+/// Whether a backend has these limits already.
+fn are_covered(limits: &Limits, backend: &BackendConfig) -> bool {
+    let denied = |glob: &String| backend.tools.deny.iter().any(|one| one.written() == glob);
+    let is_allowed = |allow: &Vec<String>| {
+        let known = backend.tools.allow.as_ref();
+        known.is_some_and(|known| {
+            known
+                .iter()
+                .all(|one| allow.iter().any(|own| one.written() == own))
+        })
+    };
+    limits.deny.iter().all(denied) && limits.allow.as_ref().is_none_or(is_allowed)
+}
+
+/// Why an entry stays that limits the tools of a server more than the backend does.
+fn limited_otherwise(backend: &str) -> String {
+    format!(
+        "its server is the backend {backend} already, with other rules about tools or signing in, and they hold for calls through the gateway: \
+         write what this entry says into {backend}, such as tools.deny, and import again"
+    )
 }
 
 /// Without user and query, which may be secrets.

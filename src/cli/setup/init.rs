@@ -147,7 +147,7 @@ fn server_at(url: &str, headers: Vec<(String, String)>) -> Result<Remote, String
     checked(Remote {
         url: url.to_owned(),
         headers,
-        allow_insecure: false,
+        ..Remote::default()
     })
 }
 

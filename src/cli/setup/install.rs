@@ -7,7 +7,7 @@ use std::path::Path;
 use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
-use super::{Machine, begin, failed, for_each, overview, print};
+use super::{Machine, begin, failed, for_each, overview, print, rules};
 use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::FAILED;
@@ -62,17 +62,18 @@ impl<'a> Job<'a> {
                 .iter()
                 .filter(|client| client.format != Format::Yaml)
             {
-                let entries = machine
+                let place = machine
                     .file(client, args.writing.project)
                     .and_then(|file| Place::read(client, &file, &machine.state))
-                    .and_then(|place| place.entries());
-                let entries = entries.map_err(|why| failed(&why))?;
+                    .map_err(|why| failed(&why))?;
+                let entries = place.entries().map_err(|why| failed(&why))?;
                 import.add(
                     client,
                     &entries,
                     config.config.as_ref(),
                     args.tokens.tokens(),
                 );
+                warn_of_rules(&machine, &place, import.became(client));
             }
         }
         // Where the administrator's config is the only one, a gateway finds it without being told.
@@ -196,6 +197,21 @@ impl<'a> Job<'a> {
             client.name, client.id
         ));
         Ok(true)
+    }
+}
+
+/// Says where the client has rules of its own about servers that become backends: they are about a name
+/// that its calls no longer have.
+fn warn_of_rules(machine: &Machine, place: &Place, servers: &[String]) {
+    for server in servers {
+        let found = rules::rules(machine, place.client, server, &place.file);
+        if let Some(shown) = rules::shown(&found) {
+            warn(&one_line(&format!(
+                "{} has rules of its own about tools of {server} ({shown}). They do not hold for calls through the gateway: \
+                 write them for the gateway's entry, or what is denied into tools.deny of the backend",
+                place.client.name
+            )));
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Programs that carry a client to one HTTP server: mcp-remote, and mcp-proxy with a URL.
 
-use super::remote::{PROGRAM, Remote};
+use super::members::glob_of_pattern;
+use super::remote::{Limits, OAuth, PROGRAM, Remote, SignIn};
 use super::text;
 
 /// Where a program would connect to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
     url: String,
     /// As `Name: value`, or as a pair.
@@ -12,6 +13,11 @@ pub(super) struct Target {
     allow_insecure: bool,
     /// The variable of the entry that holds a bearer token.
     token: Option<&'static str>,
+    /// Globs of tools that it hides.
+    deny: Vec<String>,
+    sign_in: Option<SignIn>,
+    /// What it is started with besides, and may depend on.
+    unknown: Option<String>,
 }
 
 /// The name of a program: no folder, no version, no extension.
@@ -50,25 +56,59 @@ fn is_url(word: &str) -> bool {
     word.starts_with("http://") || word.starts_with("https://")
 }
 
+/// Options of mcp-remote that say nothing about the server, each with whether a value follows: where a
+/// browser returns to, how long that may take, which transport is tried first, and what is logged.
+const LOST: [(&str, bool); 7] = [
+    ("--host", true),
+    ("--callback-path", true),
+    ("--auth-timeout", true),
+    ("--transport", true),
+    ("--debug", false),
+    ("--silent", false),
+    ("--enable-proxy", false),
+];
+
 fn mcp_remote(words: &[String]) -> Option<Target> {
-    let url = words.first().filter(|word| is_url(word))?;
-    let mut headers = Vec::new();
-    for (index, word) in words.iter().enumerate() {
-        let header = match word.strip_prefix("--header=") {
-            Some(header) => Some(header),
-            None if word == "--header" => words.get(index + 1).map(String::as_str),
-            None => None,
+    let (url, rest) = words.split_first().filter(|(word, _)| is_url(word))?;
+    let mut target = Target {
+        url: url.clone(),
+        ..Target::default()
+    };
+    let mut oauth = OAuth::default();
+    let mut rest = rest.iter();
+    while let Some(word) = rest.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word.as_str(), None),
         };
-        if let Some((name, value)) = header.and_then(|header| header.split_once(':')) {
-            headers.push((name.trim().to_owned(), value.trim().to_owned()));
+        let mut value = || {
+            value
+                .clone()
+                .or_else(|| rest.next().cloned())
+                .unwrap_or_default()
+        };
+        match option {
+            "--header" => {
+                if let Some((name, value)) = value().split_once(':') {
+                    let header = (name.trim().to_owned(), value.trim().to_owned());
+                    target.headers.push(header);
+                }
+            }
+            "--ignore-tool" => target.deny.push(glob_of_pattern(&value())),
+            "--allow-http" => target.allow_insecure = true,
+            "--resource" => oauth.resource = Some(Some(value())),
+            "--disable-resource-parameter" => oauth.resource = Some(None),
+            _ if LOST.contains(&(option, true)) => drop(value()),
+            _ if LOST.contains(&(option, false)) => {}
+            // The port that a browser returns to.
+            port if port.bytes().all(|b| b.is_ascii_digit()) => {}
+            _ => target.unknown = Some(option.to_owned()),
         }
     }
-    Some(Target {
-        url: url.clone(),
-        headers,
-        allow_insecure: words.iter().any(|word| word == "--allow-http"),
-        token: None,
-    })
+    if oauth != OAuth::default() {
+        target.sign_in = Some(SignIn::OAuth(oauth));
+    }
+    Some(target)
 }
 
 fn mcp_proxy(words: &[String]) -> Option<Target> {
@@ -92,6 +132,7 @@ fn mcp_proxy(words: &[String]) -> Option<Target> {
         headers,
         allow_insecure: true,
         token: Some("API_ACCESS_TOKEN"),
+        ..Target::default()
     })
 }
 
@@ -101,6 +142,16 @@ impl Target {
     /// # Errors
     /// Why it stays with the client.
     pub(super) fn remote(self, variables: &[(String, String)]) -> Result<Remote, String> {
+        if let Some(unknown) = self.unknown {
+            // Any other word may be a secret.
+            let shown = match unknown.starts_with("--") {
+                true => format!("{unknown:?}"),
+                false => "an argument".to_owned(),
+            };
+            return Err(format!(
+                "it is started with {shown}, which the gateway has nothing like"
+            ));
+        }
         let mut headers = Vec::new();
         for (name, value) in &self.headers {
             headers.push((name.clone(), text::converted(value, variables)?));
@@ -119,6 +170,11 @@ impl Target {
             url: text::converted(&self.url, variables)?,
             headers,
             allow_insecure: self.allow_insecure,
+            tools: Limits {
+                allow: None,
+                deny: self.deny,
+            },
+            sign_in: self.sign_in,
         })
     }
 }

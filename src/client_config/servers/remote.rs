@@ -1,7 +1,7 @@
 //! A server over HTTP, as a client's file describes it.
 
 /// A server over HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Remote {
     /// Its URL, in which `${VAR}` stands for a variable.
     pub(crate) url: String,
@@ -9,6 +9,43 @@ pub(crate) struct Remote {
     pub(crate) headers: Vec<(String, String)>,
     /// Credentials may go over plain http to another machine.
     pub(crate) allow_insecure: bool,
+    /// Which of its tools may be called.
+    pub(crate) tools: Limits,
+    /// How it is signed in to; `None` where nothing is said of it.
+    pub(crate) sign_in: Option<SignIn>,
+}
+
+/// Which tools of a server may be called, by globs of the gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// These alone; `None` is all.
+    pub(crate) allow: Option<Vec<String>>,
+    /// None of these.
+    pub(crate) deny: Vec<String>,
+}
+
+/// How a server is signed in to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SignIn {
+    /// Not at all.
+    Never,
+    /// With OAuth.
+    OAuth(OAuth),
+}
+
+/// What is known of signing in with OAuth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OAuth {
+    /// The id of a client that was registered by hand.
+    pub(crate) client_id: Option<String>,
+    /// Its secret, in which `${VAR}` stands for a variable.
+    pub(crate) client_secret: Option<String>,
+    /// The port that the browser returns to, at `localhost`.
+    pub(crate) callback_port: Option<u16>,
+    /// The scopes to ask for.
+    pub(crate) scopes: Vec<String>,
+    /// The resource that the token is for; `Some(None)` is not to be named.
+    pub(crate) resource: Option<Option<String>>,
 }
 
 /// Why a program stays.

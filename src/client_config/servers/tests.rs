@@ -88,8 +88,110 @@ fn headers_keep_their_variables_and_take_those_of_the_entry() {
 }
 
 #[test]
+fn limits_on_tools_and_what_signing_in_takes_come_along() {
+    let url = "https://h/mcp";
+    let read_all = |value: Value| match read(value.clone()) {
+        Server::Remote(remote) => remote,
+        other => panic!("{value}: {other:?}"),
+    };
+    for (value, allow, deny) in [
+        (
+            json!({ "url": url, "enabled_tools": ["a*"], "disabled_tools": ["b"] }),
+            Some(vec!["a[*]"]),
+            vec!["b"],
+        ),
+        (
+            json!({ "httpUrl": url, "includeTools": [], "excludeTools": ["b"] }),
+            Some(vec![]),
+            vec!["b"],
+        ),
+        (
+            json!({ "serverUrl": url, "disabledTools": ["b", "c"] }),
+            None,
+            vec!["b", "c"],
+        ),
+        (json!({ "url": url, "tools": ["*"] }), None, vec![]),
+        (
+            json!({ "url": url, "tools": ["a"] }),
+            Some(vec!["a"]),
+            vec![],
+        ),
+        (
+            json!({ "command": "npx", "args": ["mcp-remote", url, "--ignore-tool", "Rm*", "--ignore-tool=b"], "disabledTools": ["c"] }),
+            None,
+            vec!["[rR][mM]*", "[bB]", "c"],
+        ),
+    ] {
+        let remote = read_all(value.clone());
+        let own = |globs: Vec<&str>| globs.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(remote.tools.allow, allow.map(own), "{value}");
+        assert_eq!(remote.tools.deny, own(deny), "{value}");
+    }
+    let oauth = |value: Value| match read_all(value).sign_in {
+        Some(SignIn::OAuth(oauth)) => oauth,
+        other => panic!("{other:?}"),
+    };
+    let claude = oauth(
+        json!({ "url": url, "oauth": { "clientId": "c", "callbackPort": 3118, "scopes": "a b" } }),
+    );
+    assert_eq!(claude.client_id.as_deref(), Some("c"));
+    assert_eq!(claude.callback_port, Some(3118));
+    assert_eq!(claude.scopes, ["a", "b"]);
+    let codex = oauth(
+        json!({ "url": url, "oauth": { "client_id": "c" }, "scopes": ["a"], "oauth_resource": "r" }),
+    );
+    assert_eq!(codex.scopes, ["a"]);
+    assert_eq!(codex.resource, Some(Some("r".to_owned())));
+    let secret =
+        oauth(json!({ "url": url, "oauth": { "clientId": "c", "clientSecret": "{env:S}" } }));
+    assert_eq!(secret.client_secret.as_deref(), Some("${S}"));
+    let remote = oauth(
+        json!({ "command": "npx", "args": ["mcp-remote", url, "--disable-resource-parameter"] }),
+    );
+    assert_eq!(remote.resource, Some(None));
+    let never = read_all(json!({ "url": url, "oauth": false }));
+    assert_eq!(never.sign_in, Some(SignIn::Never));
+}
+
+#[test]
 fn what_only_the_client_can_use_stays_with_a_reason() {
     for (value, reason) in [
+        (
+            json!({ "command": "npx", "args": ["mcp-remote", "https://h", "--static-oauth-client-info", "{\"client_id\":\"hidden\"}"] }),
+            "\"--static-oauth-client-info\"",
+        ),
+        (
+            json!({ "command": "npx", "args": ["mcp-remote", "https://h", "hidden"] }),
+            "an argument",
+        ),
+        (
+            json!({ "url": "https://h", "default_tools_approval_mode": "prompt" }),
+            "\"default_tools_approval_mode\" would be lost",
+        ),
+        (
+            json!({ "url": "https://h", "tools": { "a": { "approval_mode": "prompt" } } }),
+            "\"tools\" would be lost",
+        ),
+        (
+            json!({ "url": "https://h", "auth": { "CLIENT_ID": "hidden" } }),
+            "\"auth\" would be lost",
+        ),
+        (
+            json!({ "url": "https://h", "oauth": { "authServerMetadataUrl": "hidden" } }),
+            "\"authServerMetadataUrl\"",
+        ),
+        (
+            json!({ "url": "https://h", "headers": { "Authorization": "Bearer hidden" }, "oauth": { "clientId": "c" } }),
+            "leave one of them out",
+        ),
+        (
+            json!({ "url": "https://h", "includeTools": ["a(hidden)"] }),
+            "no list of tools",
+        ),
+        (
+            json!({ "url": "https://h", "tools": ["a"], "includeTools": ["b"] }),
+            "twice",
+        ),
         (
             json!({ "command": "npx", "args": ["server-files", "/"] }),
             "program",
@@ -137,7 +239,10 @@ fn what_only_the_client_can_use_stays_with_a_reason() {
         (json!("text"), "neither"),
     ] {
         match read(value.clone()) {
-            Server::Stays(why) => assert!(why.contains(reason), "{value}: {why}"),
+            Server::Stays(why) => {
+                assert!(why.contains(reason), "{value}: {why}");
+                assert!(!why.contains("hidden"), "{why}");
+            }
             other => panic!("{value}: {other:?}"),
         }
     }

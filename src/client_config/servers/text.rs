@@ -1,8 +1,27 @@
 //! Texts with variables, from the spellings of clients to `${VAR}` and `${VAR:-default}`.
 
+use serde_json::Value;
+
+/// The variables that an entry sets.
+pub(crate) fn variables(entry: &Value) -> Vec<(String, String)> {
+    let blocks = ["env", "environment", "envs"]
+        .iter()
+        .filter_map(|key| entry[key].as_object());
+    blocks
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
 /// Whether a text, as converted, has a variable.
 pub(crate) fn has_variables(text: &str) -> bool {
     text.contains("${")
+}
+
+/// The variable that is the whole text, as converted.
+pub(crate) fn only_variable(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix("${")?.strip_suffix('}')?;
+    (!inside.contains(['$', '{', ':'])).then_some(inside)
 }
 
 /// The text in our spelling. A variable that the entry itself sets is its value.

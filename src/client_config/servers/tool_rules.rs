@@ -19,6 +19,9 @@ const KEYS: [&str; 8] = [
     "tools",
 ];
 
+/// What stands for all tools of a server.
+pub(crate) const ALL: &str = "*";
+
 /// The tools, or patterns of tools, that a client's entry names; a rule for all of them is none.
 pub(crate) fn in_entry(entry: &Value) -> Vec<String> {
     let values = KEYS.iter().map(|key| &entry[*key]);
@@ -27,25 +30,37 @@ pub(crate) fn in_entry(entry: &Value) -> Vec<String> {
         Value::Object(tools) => tools.keys().map(String::as_str).collect(),
         _ => Vec::new(),
     });
-    let names = names.filter(|name| *name != "*");
+    let names = names.filter(|name| *name != ALL);
     names.map(str::to_owned).collect()
 }
 
-/// The same of the text of a client's settings, for its server of this name.
+/// The same of the text of a client's settings, for its server of this name, with `*` for a rule about all
+/// of its tools.
 pub(crate) fn in_text(client: &Client, server: &str, text: &str) -> Vec<String> {
-    let before = match client.id {
-        "claude-code" => format!("mcp__{server}__"),
-        "cursor" => format!("Mcp({server}:"),
-        "opencode" => format!("\"{server}_"),
-        "zed" => format!("mcp:{server}:"),
+    // What stands before a tool's name, and the rule about all of them.
+    let (before, all) = match client.id {
+        "claude-code" => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            let server = server.replace(|c| !fits(c), "_");
+            (
+                format!("mcp__{server}__"),
+                Some(format!("\"mcp__{server}\"")),
+            )
+        }
+        "cursor" => (format!("Mcp({server}:"), None),
+        "opencode" => (format!("\"{server}_"), None),
+        "zed" => (format!("mcp:{server}:"), None),
         _ => return Vec::new(),
     };
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-.*".contains(c);
     let mut names: Vec<String> = Vec::new();
+    if all.is_some_and(|all| text.contains(&all)) {
+        names.push(ALL.to_owned());
+    }
     for (at, _) in text.match_indices(&before) {
         let rest = &text[at + before.len()..];
         let name = &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())];
-        if !name.is_empty() && name != "*" && names.iter().all(|known| known != name) {
+        if !name.is_empty() && names.iter().all(|known| known != name) {
             names.push(name.to_owned());
         }
     }
@@ -64,7 +79,7 @@ mod tests {
             (
                 "claude-code",
                 r#"{"allow":["mcp__sentinel__read_a","mcp__sentinel","mcp__other__b","mcp__sentinel__*"],"deny":["mcp__sentinel__drop_*"]}"#,
-                vec!["read_a", "drop_*"],
+                vec!["*", "read_a", "drop_*"],
             ),
             (
                 "cursor",
@@ -74,13 +89,24 @@ mod tests {
             (
                 "opencode",
                 r#"{"tools":{"sentinel_a":false,"sentinel_*":true},"mcp":{"sentinel":{}}}"#,
-                vec!["a"],
+                vec!["a", "*"],
             ),
             ("zed", r#"{"mcp:sentinel:a":{"default":"deny"}}"#, vec!["a"]),
             ("windsurf", r#"["mcp__sentinel__a"]"#, vec![]),
         ] {
             let client = Client::named(id).unwrap();
             assert_eq!(in_text(client, "sentinel", text), expected, "{id}");
+        }
+        for (id, text, expected) in [
+            (
+                "claude-code",
+                r#"{"deny":["mcp__My_Docs","mcp__My_Docs__a","mcp__My_Docs_2__b"]}"#,
+                vec!["*", "a"],
+            ),
+            ("cursor", r#"["Mcp(My Docs:*)"]"#, vec!["*"]),
+        ] {
+            let client = Client::named(id).unwrap();
+            assert_eq!(in_text(client, "My Docs", text), expected, "{id}");
         }
         for (entry, expected) in [
             (json!({ "command": "x", "tools": ["*"] }), vec![]),

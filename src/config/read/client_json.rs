@@ -4,10 +4,14 @@
 
 use std::path::Path;
 
-use super::file::{Backend, Entries, File, HeaderForm, Located};
+use super::file::{Backend, Entries, File, HeaderForm, Located, SecretForm, Tools};
+use super::oauth::{OAuthForm, OAuthSettings, ResourceForm};
 use crate::client_config::edit::json_entries;
 use crate::client_config::import::backend_name;
-use crate::client_config::servers::{Remote, Server, server};
+use crate::client_config::servers::{
+    OAuth, Remote, Server, SignIn, has_variables, only_variable, server,
+};
+use crate::config::CallbackHost;
 use crate::config::problem::{Location, Report};
 
 /// The keys of servers in the files of all clients.
@@ -47,6 +51,10 @@ pub(super) fn document(report: &mut Report) -> Option<File> {
             Server::Stays(why) => report
                 .warnings
                 .push(format!("{:?} is left out: {why}", entry.name)),
+            Server::Remote(remote) if has_secret(&remote) => report.warnings.push(format!(
+                "{:?} is left out: the secret of its sign-in stands in the file, where `sentinel-gateway install CLIENT --import` alone takes it from",
+                entry.name
+            )),
             Server::Remote(remote) => {
                 let name = backend_name(&entry.name, &names);
                 if name != entry.name {
@@ -73,9 +81,58 @@ fn backend(name: String, remote: Remote, start: usize) -> Located<Backend> {
         url: Some(at(remote.url, start)),
         headers: Entries(headers.collect()),
         allow_insecure: remote.allow_insecure,
+        tools: Tools {
+            allow: remote.tools.allow.map(|globs| all_at(globs, start)),
+            deny: all_at(remote.tools.deny, start),
+            ..Tools::default()
+        },
+        oauth: remote.sign_in.map(|sign_in| at(oauth(sign_in), start)),
         ..Backend::default()
     };
     at(backend, start)
+}
+
+/// Whether the secret of a sign-in stands in the file itself.
+fn has_secret(remote: &Remote) -> bool {
+    let Some(SignIn::OAuth(oauth)) = &remote.sign_in else {
+        return false;
+    };
+    let secret = oauth.client_secret.as_deref();
+    secret.is_some_and(|secret| !has_variables(secret))
+}
+
+fn oauth(sign_in: SignIn) -> OAuthForm {
+    let SignIn::OAuth(oauth) = sign_in else {
+        return OAuthForm::Switch(false);
+    };
+    let OAuth {
+        client_id,
+        client_secret,
+        callback_port,
+        scopes,
+        resource,
+    } = oauth;
+    let secret = client_secret.as_deref().and_then(only_variable);
+    OAuthForm::Settings(Box::new(OAuthSettings {
+        client_id,
+        client_secret: secret.map(|variable| SecretForm {
+            env: Some(variable.to_owned()),
+            ..SecretForm::default()
+        }),
+        callback_port,
+        callback_host: callback_port.map(|_| CallbackHost::Name),
+        scopes,
+        resource: match resource {
+            None => ResourceForm::default(),
+            Some(None) => ResourceForm::Switch(false),
+            Some(Some(text)) => ResourceForm::Text(text),
+        },
+        ..OAuthSettings::default()
+    }))
+}
+
+fn all_at(texts: Vec<String>, start: usize) -> Vec<Located<String>> {
+    texts.into_iter().map(|text| at(text, start)).collect()
 }
 
 fn at<T>(value: T, start: usize) -> Located<T> {
