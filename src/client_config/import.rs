@@ -15,6 +15,14 @@ pub(crate) enum Tokens {
     Env,
 }
 
+/// Where secrets go, and under which names.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    pub(crate) tokens: Tokens,
+    /// Whether a name of a file or variable is free for a secret: the second argument.
+    pub(crate) is_free: &'a dyn Fn(&str, &str) -> bool,
+}
+
 /// A server as a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Imported {
@@ -31,6 +39,9 @@ pub(crate) struct Imported {
     /// Where a browser returns to after a sign-in, which the client of its entry has to be allowed to.
     pub(crate) returns_to: Option<String>,
 }
+
+/// Where the search for a free name ends.
+const MAX_NUMBER: u32 = 10_000;
 
 /// The folder of token files, beside sentinel.toml.
 pub(crate) const FOLDER: &str = "secrets";
@@ -56,7 +67,7 @@ pub(crate) fn backend_name(name: &str, taken: &[String]) -> String {
 }
 
 /// A server as a backend of this name; `origin` says for people where it comes from.
-pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens) -> Imported {
+pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, keep: Keep<'_>) -> Imported {
     let mut imported = Imported {
         name: name.to_owned(),
         toml: format!(
@@ -81,11 +92,11 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
                 imported.toml += &format!("bearer = {{ env = {} }}\n", quoted(variable));
             }
             Some(token) if !has_variables(token) => {
-                let secret = imported.keep(key, token, tokens);
+                let secret = imported.keep(key, token, keep);
                 imported.toml += &format!("bearer = {secret}\n");
             }
             _ if !has_variables(value) && is_secret(key, value) => {
-                let secret = imported.keep(key, value, tokens);
+                let secret = imported.keep(key, value, keep);
                 headers.push(format!("{} = {secret}", toml_key(key)));
             }
             _ => headers.push(format!("{} = {}", toml_key(key), quoted(value))),
@@ -106,7 +117,7 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens)
     match &remote.sign_in {
         None => {}
         Some(SignIn::Never) => imported.toml += "oauth = false\n",
-        Some(SignIn::OAuth(oauth)) => imported.sign_in(oauth, tokens),
+        Some(SignIn::OAuth(oauth)) => imported.sign_in(oauth, keep),
     }
     imported.needs.sort();
     imported.needs.dedup();
@@ -119,7 +130,7 @@ fn list(texts: &[String]) -> String {
 }
 
 impl Imported {
-    fn sign_in(&mut self, oauth: &OAuth, tokens: Tokens) {
+    fn sign_in(&mut self, oauth: &OAuth, keep: Keep<'_>) {
         let mut members = Vec::new();
         if let Some(id) = &oauth.client_id {
             members.push(format!("client_id = {}", quoted(id)));
@@ -134,7 +145,7 @@ impl Imported {
                     self.needs.push(variable.to_owned());
                     format!("{{ env = {} }}", quoted(variable))
                 }
-                None => self.keep("client-secret", secret, tokens),
+                None => self.keep("client-secret", secret, keep),
             };
             members.push(format!("client_secret = {named}"));
         }
@@ -156,28 +167,45 @@ impl Imported {
     }
 
     /// Keeps a secret elsewhere. Returns how it is named in sentinel.toml.
-    fn keep(&mut self, key: &str, secret: &str, tokens: Tokens) -> String {
+    fn keep(&mut self, key: &str, secret: &str, keep: Keep<'_>) -> String {
         let plain = backend_name(key, &[]);
-        match tokens {
+        let (name, joint, kept) = match keep.tokens {
             Tokens::Files => {
                 let file = format!("{FOLDER}/{}-{plain}", self.name);
-                let named = format!("{{ file = {} }}", quoted(&file));
-                self.files.push((file, secret.to_owned()));
-                named
+                (file, '-', &mut self.files)
             }
             Tokens::Env => {
-                let variable = format!("{}_{plain}", self.name)
-                    .to_uppercase()
-                    .replace('-', "_");
-                let variable = match variable.starts_with(|c: char| c.is_ascii_digit()) {
-                    true => format!("_{variable}"),
-                    false => variable,
-                };
-                self.env.push((variable.clone(), secret.to_owned()));
-                format!("{{ env = {} }}", quoted(&variable))
+                let variable = format!("{}_{plain}", self.name);
+                let variable = variable.to_uppercase().replace('-', "_");
+                let is_digit = variable.starts_with(|c: char| c.is_ascii_digit());
+                let first = if is_digit { "_" } else { "" };
+                (format!("{first}{variable}"), '_', &mut self.env)
             }
-        }
+        };
+        let numbered = (2..MAX_NUMBER).map(|number| format!("{name}{joint}{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        let is_own = |name: &str| kept.iter().any(|(known, _)| known == name);
+        let free = names.find(|name| !is_own(name) && (keep.is_free)(name, secret));
+        let name = free.unwrap_or_else(|| name.clone());
+        let named = match keep.tokens {
+            Tokens::Files => format!("{{ file = {} }}", quoted(&name)),
+            Tokens::Env => format!("{{ env = {} }}", quoted(&name)),
+        };
+        kept.push((name, secret.to_owned()));
+        named
     }
+}
+
+/// The variables that a server names, also those with a default.
+pub(crate) fn variables_of(remote: &Remote) -> impl Iterator<Item = String> {
+    let secret = match &remote.sign_in {
+        Some(SignIn::OAuth(oauth)) => oauth.client_secret.as_ref(),
+        _ => None,
+    };
+    let headers = remote.headers.iter().map(|(_, value)| value);
+    let texts = headers.chain([&remote.url]).chain(secret);
+    let parts = texts.flat_map(|text| text.split("${").skip(1));
+    parts.filter_map(|part| part.split([':', '}']).next().map(str::to_owned))
 }
 
 /// The variables of a text that have no default.
@@ -235,6 +263,39 @@ mod tests {
         }
     }
 
+    fn keep(tokens: Tokens) -> Keep<'static> {
+        Keep {
+            tokens,
+            is_free: &|_, _| true,
+        }
+    }
+
+    #[test]
+    fn no_secret_gets_the_name_of_another_one() {
+        let remote = remote(&[("X-Key", "hidden-1"), ("X_Key", "hidden-2")]);
+        let taken = |name: &str, _: &str| !["MY_X_KEY", "secrets/my-x-key"].contains(&name);
+        for (tokens, expected) in [
+            (Tokens::Env, ["MY_X_KEY_2", "MY_X_KEY_3"]),
+            (Tokens::Files, ["secrets/my-x-key-2", "secrets/my-x_key"]),
+        ] {
+            let imported = backend(
+                &remote,
+                "my",
+                "",
+                Keep {
+                    tokens,
+                    is_free: &taken,
+                },
+            );
+            let names = imported.env.iter().chain(&imported.files);
+            let names: Vec<&str> = names.map(|(name, _)| &**name).collect();
+            assert_eq!(names, expected);
+            for name in names {
+                assert!(imported.toml.contains(&format!("\"{name}\"")), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn no_token_stays_in_the_file() {
         let remote = remote(&[
@@ -244,7 +305,7 @@ mod tests {
             ("X-Tenant", "acme"),
             ("X-Other", "${OTHER} ${MORE:-x}"),
         ]);
-        let imported = backend(&remote, "my-docs", "from\nX", Tokens::Files);
+        let imported = backend(&remote, "my-docs", "from\nX", keep(Tokens::Files));
         assert_eq!(
             imported.toml,
             "# from X\n[[backends]]\nname = \"my-docs\"\nurl = \"http://h/mcp\"\n\
@@ -255,7 +316,7 @@ mod tests {
         );
         assert_eq!(imported.files.len(), 3);
         assert_eq!(imported.needs, ["OTHER"]);
-        let imported = backend(&remote, "my-docs", "", Tokens::Env);
+        let imported = backend(&remote, "my-docs", "", keep(Tokens::Env));
         assert!(
             imported
                 .toml
@@ -286,7 +347,7 @@ mod tests {
             })),
             ..Remote::default()
         };
-        let imported = backend(&remote, "docs", "", Tokens::Files);
+        let imported = backend(&remote, "docs", "", keep(Tokens::Files));
         let (_, lines) = imported.toml.split_once("url = ").unwrap();
         assert_eq!(
             lines,
@@ -304,7 +365,7 @@ mod tests {
             &remote(&[("authorization", "Bearer ${T}")]),
             "a",
             "",
-            Tokens::Files,
+            keep(Tokens::Files),
         );
         assert!(
             imported.toml.contains("bearer = { env = \"T\" }"),

@@ -264,6 +264,104 @@ fn the_name_of_a_backend_is_explained_where_the_entry_has_another() {
 }
 
 #[test]
+fn no_server_gets_the_token_of_another_one() {
+    let names = ["my-docs", "my_docs", "my", "my-x", "outer"];
+    let headers = [
+        "Authorization",
+        "Authorization",
+        "X-Api-Key",
+        "Api-Key",
+        "X-Api-Key",
+    ];
+    let tokens = [
+        "hidden-1",
+        "hidden-2",
+        "hidden-3",
+        "hidden-4",
+        "${MY_X_API_KEY}",
+    ];
+    for place in ["env", "file"] {
+        let fakes = names.map(|_| FakeBackend::start().tool("note"));
+        let home = Home::empty();
+        let entries: Vec<String> = (0..names.len())
+            .map(|at| {
+                let prefix = if at < 2 { "Bearer " } else { "" };
+                let (name, url) = (names[at], fakes[at].url());
+                let (header, token) = (headers[at], &tokens[at]);
+                format!(
+                    r#""{name}": {{ "url": "{url}", "headers": {{ "{header}": "{prefix}{token}" }} }}"#
+                )
+            })
+            .collect();
+        home.write(
+            DESKTOP,
+            &format!(r#"{{ "mcpServers": {{ {} }} }}"#, entries.join(", ")),
+        );
+        home.does(&[
+            "install",
+            "claude-desktop",
+            "--import",
+            "--tokens",
+            place,
+            "--yes",
+        ]);
+        let entry = entry(&home);
+        let mut command = home.command(&["check"]);
+        for (name, value) in entry["env"].as_object().into_iter().flatten() {
+            command.env(name, value.as_str().unwrap());
+        }
+        let outer = entry["env"]["MY_X_API_KEY"].is_null();
+        assert!(outer, "the variable is the last server's: {}", entry["env"]);
+        command.env("MY_X_API_KEY", "hidden-outer");
+        assert!(command.output().unwrap().status.success());
+        for (at, fake) in fakes.iter().enumerate() {
+            let sent = fake.requests().remove(0);
+            let sent = sent.header(&headers[at].to_lowercase()).unwrap().to_owned();
+            let token = tokens[at].replace("${MY_X_API_KEY}", "hidden-outer");
+            assert_eq!(
+                sent.trim_start_matches("Bearer "),
+                token,
+                "{place}: {}",
+                names[at]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_of_a_token_that_is_there_is_in_nobodys_way() {
+    let home = Home::empty();
+    let token = "sentinel/secrets/a-authorization";
+    let server = |token: &str| {
+        format!(
+            r#"{{ "mcpServers": {{ "a": {{ "url": "http://127.0.0.1:9/mcp", "headers": {{ "Authorization": "Bearer {token}" }} }} }} }}"#
+        )
+    };
+    let import = || home.does(&["install", "cursor", "--import", "--keep", "--yes"]);
+    // An earlier import has left it.
+    home.write(token, "hidden-1\n");
+    home.write(".cursor/mcp.json", &server("hidden-1"));
+    import();
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("secrets/a-authorization\"")
+    );
+    // Another one's stays.
+    fs::remove_file(home.path("sentinel/sentinel.toml")).unwrap();
+    home.write(".cursor/mcp.json", &server("hidden-2"));
+    import();
+    assert!(
+        home.read("sentinel/sentinel.toml")
+            .contains("secrets/a-authorization-2\"")
+    );
+    assert_eq!(home.read(token), "hidden-1\n");
+    assert_eq!(
+        home.read("sentinel/secrets/a-authorization-2"),
+        "hidden-2\n"
+    );
+}
+
+#[test]
 fn what_a_client_denies_stays_denied_and_its_own_rules_are_told() {
     let fake = FakeBackend::start()
         .tool("read_it")

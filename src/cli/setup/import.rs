@@ -3,6 +3,8 @@
 //! Owns what is shown of it, and that sentinel.toml and the files of tokens are written before anything
 //! is taken out of a client's file.
 
+mod names;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,11 +14,11 @@ use url::Url;
 use crate::cli::terminal::{CAUTION, GOOD, one_line};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
-use crate::client_config::entry::quoted;
-use crate::client_config::import::{FOLDER, Imported, Tokens, backend, backend_name};
+use crate::client_config::import::{FOLDER, Imported, Keep, Tokens, backend, backend_name};
 use crate::client_config::servers::{Limits, Remote, Server, has_variables, server};
 use crate::config::{BackendConfig, Config, Environment, Overrides, load};
 use crate::files::{self, Readers};
+use names::{Names, is_usable, line};
 
 /// Most bytes of a sentinel.toml.
 const MAX_BYTES: u64 = 16 << 20;
@@ -32,9 +34,28 @@ pub(super) struct Import {
     became: Vec<(&'static str, Vec<String>)>,
     /// What is to be said.
     shown: String,
+    names: Names,
 }
 
 impl Import {
+    /// For a config at this path; `known` is what is there already.
+    pub(super) fn of(path: &Path, known: Option<&Config>) -> Self {
+        Self {
+            names: Names::of(path, known),
+            ..Self::default()
+        }
+    }
+
+    /// Reads ahead which variables a client's servers name. To be called with the entries of all clients
+    /// before any are added.
+    pub(super) fn reserve(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Server::Remote(remote) = server(entry) {
+                self.names.reserve(&remote);
+            }
+        }
+    }
+
     /// Reads a client's entries. `known` is the config that there is already.
     pub(super) fn add(
         &mut self,
@@ -72,12 +93,11 @@ impl Import {
 
     /// Takes a server that a person has named.
     pub(super) fn add_named(&mut self, name: &str, remote: &Remote, tokens: Tokens) {
-        let imported = backend(
-            remote,
-            name,
-            "More keys: `sentinel-gateway schema`.",
-            tokens,
-        );
+        const ORIGIN: &str = "More keys: `sentinel-gateway schema`.";
+        self.names.reserve(remote);
+        let names = &self.names;
+        let imported = names.with_keep(tokens, |keep| backend(remote, name, ORIGIN, keep));
+        self.names.take(&imported);
         let _ = writeln!(
             self.shown,
             "{GOOD}+ {name}{GOOD:#} {}",
@@ -108,13 +128,6 @@ impl Import {
             };
         }
         let plain = backend_name(&entry.name, &[]);
-        let path = known.and_then(|config| config.source.as_deref());
-        // Its token may be in the entry of the client that it came from: this one's needs it, too.
-        let names = |variable: &str| {
-            let text = path.and_then(|path| files::read_up_to(path, MAX_BYTES).ok());
-            let text = text.unwrap_or_default();
-            String::from_utf8_lossy(&text).contains(&format!("env = {}", quoted(variable)))
-        };
         let known = known.map_or(&[][..], |config| &config.backends);
         let is_same = |url: &Url| Url::parse(&remote.url).is_ok_and(|own| own == *url);
         let same = known.iter().find(|backend| {
@@ -130,9 +143,9 @@ impl Import {
             if !are_covered(&remote.tools, same) {
                 return Err(limited_otherwise(&name));
             }
-            let tokens = backend(remote, &name, "", Tokens::Env).env.into_iter();
-            self.needed
-                .extend(tokens.filter(|(variable, _)| names(variable)));
+            // Its token may be in the entry of the client that it came from: this one's needs it, too.
+            let import = |keep: Keep<'_>| backend(remote, &name, "", keep);
+            self.needed.extend(self.names.needed(&name, import));
             return Ok((name, false));
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
@@ -140,7 +153,9 @@ impl Import {
         let taken: Vec<String> = taken.chain(own).collect();
         let name = backend_name(&entry.name, &taken);
         let origin = format!("From {} ({:?}).", client.name, entry.name);
-        let imported = backend(remote, &name, &origin, tokens);
+        let names = &self.names;
+        let imported = names.with_keep(tokens, |keep| backend(remote, &name, &origin, keep));
+        self.names.take(&imported);
         self.new.push((remote.clone(), imported));
         Ok((name, true))
     }
@@ -239,7 +254,7 @@ impl Import {
             new.push('\n');
             new.push_str(&backend.toml);
         }
-        let made = self.write_tokens(files::folder_of(&target))?;
+        let made = self.write_tokens(files::folder_of(path))?;
         let undo = |why: String| {
             made.iter().for_each(|path| drop(files::remove(path)));
             why
@@ -250,7 +265,7 @@ impl Import {
         let written = swap(old.as_deref(), Some(new.as_bytes()));
         written.map_err(|error| undo(format!("{shown}: {error}")))?;
         let overrides = Overrides {
-            config: Some(target.clone()),
+            config: Some(path.to_owned()),
             ..Overrides::default()
         };
         load(&overrides, &Environment::of_process())
@@ -270,17 +285,20 @@ impl Import {
         let mut made: Vec<PathBuf> = Vec::new();
         for (name, secret) in self.new.iter().flat_map(|(_, new)| &new.files) {
             let path = folder.join(name);
-            let written = match files::exists(&path) {
-                true => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-                false => files::private_folder(&folder.join(FOLDER)).and_then(|()| {
-                    files::replace(&path, format!("{secret}\n").as_bytes(), Readers::User)
-                }),
+            let is_new = !files::exists(&path);
+            let written = match is_usable(&path, secret) {
+                false => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+                // Also one that is there, so that it is for the user alone.
+                true => files::private_folder(&folder.join(FOLDER))
+                    .and_then(|()| files::replace(&path, &line(secret), Readers::User)),
             };
             if let Err(error) = written {
                 made.iter().for_each(|path| drop(files::remove(path)));
                 return Err(format!("{} can't be written: {error}", path.display()));
             }
-            made.push(path);
+            if is_new {
+                made.push(path);
+            }
         }
         Ok(made)
     }

@@ -52,7 +52,7 @@ pub(in crate::cli) async fn init(overrides: &Overrides, args: &Init) -> u8 {
             return BAD_CONFIG;
         }
     };
-    let mut import = Import::default();
+    let mut import = Import::of(&path, None);
     for (name, remote) in &servers {
         import.add_named(name, remote, Tokens::Files);
     }

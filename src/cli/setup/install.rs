@@ -56,26 +56,10 @@ impl<'a> Job<'a> {
     ) -> Result<Self, u8> {
         let config = usable_config(overrides, &machine.env, args.import, &args.clients)?;
         let executable = executable(&machine.env).map_err(|why| failed(&why))?;
-        let mut import = Import::default();
-        if args.import {
-            for client in clients
-                .iter()
-                .filter(|client| client.format != Format::Yaml)
-            {
-                let place = machine
-                    .file(client, args.writing.project)
-                    .and_then(|file| Place::read(client, &file, &machine.state))
-                    .map_err(|why| failed(&why))?;
-                let entries = place.entries().map_err(|why| failed(&why))?;
-                import.add(
-                    client,
-                    &entries,
-                    config.config.as_ref(),
-                    args.tokens.tokens(),
-                );
-                warn_of_rules(&machine, &place, import.became(client));
-            }
-        }
+        let import = match args.import {
+            true => imported(&machine, clients, &config, args).map_err(|why| failed(&why))?,
+            false => Import::default(),
+        };
         // Where the administrator's config is the only one, a gateway finds it without being told.
         let named = config.is_there() || !import.is_empty();
         let named = named.then_some(config.path.as_path());
@@ -198,6 +182,33 @@ impl<'a> Job<'a> {
         ));
         Ok(true)
     }
+}
+
+/// The servers of the clients, as far as they can be backends.
+fn imported(
+    machine: &Machine,
+    clients: &[&'static Client],
+    config: &Found,
+    args: &Install,
+) -> Result<Import, String> {
+    let known = config.config.as_ref();
+    let mut import = Import::of(&config.path, known);
+    let mut read = Vec::new();
+    let edited = clients
+        .iter()
+        .filter(|client| client.format != Format::Yaml);
+    for client in edited {
+        let file = machine.file(client, args.writing.project)?;
+        let place = Place::read(client, &file, &machine.state)?;
+        let entries = place.entries()?;
+        import.reserve(&entries);
+        read.push((place, entries));
+    }
+    for (place, entries) in &read {
+        import.add(place.client, entries, known, args.tokens.tokens());
+        warn_of_rules(machine, place, import.became(place.client));
+    }
+    Ok(import)
 }
 
 /// Says where the client has rules of its own about servers that become backends: they are about a name

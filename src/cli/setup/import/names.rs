@@ -1,0 +1,121 @@
+//! Names of the variables and files that tokens go into.
+//!
+//! Owns that each is of one secret alone: no server gets the token of another one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::client_config::import::{Imported, Keep, Tokens, variables_of};
+use crate::client_config::servers::Remote;
+use crate::config::Config;
+use crate::files;
+
+/// Most bytes of a sentinel.toml.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The names that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Of variables and of files, which the config or a server names.
+    taken: BTreeSet<String>,
+    /// The folder of sentinel.toml.
+    folder: PathBuf,
+    /// The user's config.
+    table: toml::Table,
+}
+
+impl Names {
+    /// Those of the config at this path, and of the administrator's.
+    pub(super) fn of(path: &Path, known: Option<&Config>) -> Self {
+        let read = |path: &Path| {
+            let bytes = files::read_up_to(path, MAX_BYTES).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let own = read(path);
+        let administrator = known.and_then(|config| config.administered.as_ref());
+        let of_administrator = administrator.map(|administrator| read(&administrator.file));
+        let mut taken = BTreeSet::new();
+        for text in of_administrator.iter().chain([&own]) {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let variables = text.split(|c| !is_of_name(c));
+            let files = text.split(['"', '\'']);
+            taken.extend(variables.chain(files).map(str::to_owned));
+        }
+        Self {
+            taken,
+            folder: files::folder_of(path).to_owned(),
+            table: own.parse().unwrap_or_default(),
+        }
+    }
+
+    /// Takes the variables that a server itself names.
+    pub(super) fn reserve(&mut self, remote: &Remote) {
+        self.taken.extend(variables_of(remote));
+    }
+
+    /// Takes what a new backend has.
+    pub(super) fn take(&mut self, imported: &Imported) {
+        let kept = imported.files.iter().chain(&imported.env);
+        self.taken.extend(kept.map(|(name, _)| name.clone()));
+    }
+
+    /// Calls this with the places for secrets.
+    pub(super) fn with_keep<T>(&self, tokens: Tokens, work: impl FnOnce(Keep<'_>) -> T) -> T {
+        let is_free = |name: &str, secret: &str| {
+            let is_usable = || is_usable(&self.folder.join(name), secret);
+            !self.taken.contains(name) && (tokens == Tokens::Env || is_usable())
+        };
+        work(Keep {
+            tokens,
+            is_free: &is_free,
+        })
+    }
+
+    /// The variables of the `env` of an entry that a backend of the config needs, with the secrets that
+    /// a server brings which is that backend already.
+    pub(super) fn needed(
+        &self,
+        backend: &str,
+        import: impl FnOnce(Keep<'_>) -> Imported,
+    ) -> Vec<(String, String)> {
+        let backends = self.table.get("backends").and_then(toml::Value::as_array);
+        let mut backends = backends.into_iter().flatten();
+        let is_it =
+            |one: &&toml::Value| one.get("name").and_then(toml::Value::as_str) == Some(backend);
+        let mut variables = Vec::new();
+        if let Some(found) = backends.find(is_it) {
+            collect(found, &mut variables);
+        }
+        let imported = import(Keep {
+            tokens: Tokens::Env,
+            is_free: &|name, _| variables.contains(&name),
+        });
+        let mut env = imported.env;
+        env.retain(|(name, _)| variables.contains(&&**name));
+        env
+    }
+}
+
+/// Collects what stands as `env = "…"` in a table.
+fn collect<'a>(value: &'a toml::Value, variables: &mut Vec<&'a str>) {
+    for (key, member) in value.as_table().into_iter().flatten() {
+        match member.as_str() {
+            Some(variable) if key == "env" => variables.push(variable),
+            _ => collect(member, variables),
+        }
+    }
+}
+
+/// Whether a token can be kept in a file: it is not there, or an import that came to nothing has left it.
+pub(super) fn is_usable(path: &Path, secret: &str) -> bool {
+    match files::read(path, secret.len() as u64 + 1) {
+        Ok(None) => true,
+        Ok(Some(bytes)) => bytes == line(secret),
+        Err(_) => false,
+    }
+}
+
+/// What a file of a token holds.
+pub(super) fn line(secret: &str) -> Vec<u8> {
+    format!("{secret}\n").into_bytes()
+}
