@@ -38,7 +38,7 @@ pub(crate) use check::url::is_loopback;
 pub use diff::{Change, Changes, diff};
 pub use environment::Environment;
 pub use load::load;
-pub(crate) use load::{Origin, Parts, Stamps};
+pub(crate) use load::{Origin, Parts, Stamps, check_text};
 pub use lock::{Form, Lock, Pin, Subject};
 pub(crate) use lock::{LockFile, NamedTool};
 pub use overrides::Overrides;

@@ -105,7 +105,9 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, keep: Keep<'_>)
     if !headers.is_empty() {
         imported.toml += &format!("headers = {{ {} }}\n", headers.join(", "));
     }
-    if remote.allow_insecure && remote.url.starts_with("http://") && !remote.headers.is_empty() {
+    let may_hold_secrets =
+        !remote.headers.is_empty() || remote.url.contains('?') || has_variables(&remote.url);
+    if remote.allow_insecure && remote.url.starts_with("http://") && may_hold_secrets {
         imported.toml += "allow_insecure = true\n";
     }
     if let Some(allow) = &remote.tools.allow {

@@ -11,6 +11,7 @@ mod occasion;
 mod origin;
 mod outputs;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Config;
@@ -60,6 +61,21 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     };
     let (mut config, good) = merge(sources, overrides, env, Occasion::Start)?;
     config.origin = Origin::of(user, place, good, (overrides, env), read);
+    Ok(config)
+}
+
+/// Checks what is to be written, as if it stood in the user's file at this path and that were all of it.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn check_text(text: String, path: &Path, env: &Environment) -> Result<Config, Problems> {
+    let (_, administrators) = administrator::text(env);
+    let sources = Sources {
+        administrator: Administrator::read(env, administrators?)?,
+        found: FoundFile::chosen(path.to_owned()),
+        text: Some(text),
+    };
+    let (config, _) = merge(sources, &Overrides::default(), env, Occasion::Start)?;
     Ok(config)
 }
 

@@ -362,6 +362,45 @@ fn a_file_of_a_token_that_is_there_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_server_that_could_never_be_reached_stays_with_its_client() {
+    const FILE: &str = ".cursor/mcp.json";
+    let home = Home::empty();
+    let lan = r#""lan": { "url": "http://192.0.2.1/mcp", "headers": { "X-Key": "hidden-1" } }"#;
+    let file = |more: &str| home.write(FILE, &format!(r#"{{ "mcpServers": {{ {lan}{more} }} }}"#));
+    let stays = "lan stays: credentials would travel unencrypted to another machine";
+    file("");
+    let refused = home.run(&["install", "cursor", "--import", "--yes"]);
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    assert!(refused.out.contains(stays), "{}", refused.out);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+    // What its client was allowed to do comes along, also for a token in the URL.
+    file(
+        r#", "here": { "url": "http://127.0.0.1:9/mcp" },
+        "remote": { "command": "npx", "args": ["mcp-remote", "http://192.0.2.2/mcp?api_key=hidden-2", "--allow-http"] },
+        "unset": { "url": "https://${NOT_SET}/mcp" }"#,
+    );
+    let shown = home.does(&["install", "cursor", "--import", "--yes"]);
+    for line in [
+        stays,
+        "unset stays: url: the environment variable NOT_SET is not set",
+        "+ here",
+        "+ remote",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    assert!(!shown.contains("hidden"), "{shown}");
+    let left: Value = serde_json::from_str(&home.read(FILE)).unwrap();
+    let mut names: Vec<&String> = left["mcpServers"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["lan", "sentinel", "unset"]);
+    let config = home.read("sentinel/sentinel.toml");
+    assert!(!config.contains("192.0.2.1"), "{config}");
+    let (_, remote) = config.split_once("192.0.2.2").unwrap();
+    assert!(remote.contains("allow_insecure = true"), "{config}");
+    assert!(!home.path("sentinel/secrets").exists());
+}
+
+#[test]
 fn what_a_client_denies_stays_denied_and_its_own_rules_are_told() {
     let fake = FakeBackend::start()
         .tool("read_it")

@@ -3,6 +3,7 @@
 //! Owns what is shown of it, and that sentinel.toml and the files of tokens are written before anything
 //! is taken out of a client's file.
 
+mod lines;
 mod names;
 
 use std::fmt::Write as _;
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::cli::terminal::{CAUTION, GOOD, one_line};
+use crate::cli::terminal::CAUTION;
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
 use crate::client_config::import::{FOLDER, Imported, Keep, Tokens, backend, backend_name};
-use crate::client_config::servers::{Limits, Remote, Server, has_variables, server};
-use crate::config::{BackendConfig, Config, Environment, Overrides, load};
+use crate::client_config::servers::{Limits, Remote, Server, server};
+use crate::config::{BackendConfig, Config, Environment, Overrides, check_text, load};
 use crate::files::{self, Readers};
+use lines::{Became, Line, shown_url};
 use names::{Names, is_usable, line};
 
 /// Most bytes of a sentinel.toml.
@@ -30,10 +32,8 @@ pub(super) struct Import {
     new: Vec<(Remote, Imported)>,
     /// Variables with tokens that the config names already, and that an entry has to set.
     needed: Vec<(String, String)>,
-    /// By client: the entries that are backends now.
-    became: Vec<(&'static str, Vec<String>)>,
-    /// What is to be said.
-    shown: String,
+    /// What becomes of the clients' entries, and is to be said of them.
+    lines: Vec<Line>,
     names: Names,
 }
 
@@ -64,31 +64,45 @@ impl Import {
         known: Option<&Config>,
         tokens: Tokens,
     ) {
-        let mut became = Vec::new();
         for entry in entries {
-            let shown = one_line(&entry.name);
-            match server(entry) {
-                Server::Ours => {}
-                Server::Stays(why) => {
-                    let _ = writeln!(self.shown, "  {shown} stays: {why}");
-                }
-                Server::Remote(remote) => {
-                    match self.backend_of(&remote, entry, client, known, tokens) {
-                        Ok((name, is_new)) => {
-                            became.push(entry.name.clone());
-                            let sign = if is_new { "+" } else { "=" };
-                            let why = why_this_name(&entry.name, &name, is_new);
-                            let url = shown_url(&remote.url);
-                            let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
-                        }
-                        Err(why) => {
-                            let _ = writeln!(self.shown, "  {shown} stays: {}", one_line(&why));
-                        }
-                    }
+            let result = match server(entry) {
+                Server::Ours => continue,
+                Server::Stays(why) => Err(why),
+                Server::Remote(remote) => self
+                    .backend_of(&remote, entry, client, known, tokens)
+                    .map(|(name, is_new)| Became {
+                        name,
+                        is_new,
+                        shown_url: shown_url(&remote.url),
+                    }),
+            };
+            self.lines.push(Line {
+                client: client.id,
+                entry: entry.name.clone(),
+                result,
+            });
+        }
+    }
+
+    /// Tries the new backends as sentinel.toml at this path would have them: one that could never connect
+    /// is not taken over, and its entries stay.
+    pub(super) fn try_out(&mut self, path: &Path, env: &Environment) {
+        let text: String = self.new.iter().map(|(_, new)| &*new.toml).collect();
+        let Ok(config) = check_text(text, path, env) else {
+            return; // The whole file is checked when it is written.
+        };
+        let unusable = self.new.iter().filter_map(|(_, new)| {
+            let why = why_unusable(&config, &new.name)?;
+            Some((new.name.clone(), why))
+        });
+        for (name, why) in unusable.collect::<Vec<_>>() {
+            self.new.retain(|(_, new)| new.name != name);
+            for line in &mut self.lines {
+                if line.result.as_ref().is_ok_and(|became| became.name == name) {
+                    line.result = Err(why.clone());
                 }
             }
         }
-        self.became.push((client.id, became));
     }
 
     /// Takes a server that a person has named.
@@ -98,11 +112,15 @@ impl Import {
         let names = &self.names;
         let imported = names.with_keep(tokens, |keep| backend(remote, name, ORIGIN, keep));
         self.names.take(&imported);
-        let _ = writeln!(
-            self.shown,
-            "{GOOD}+ {name}{GOOD:#} {}",
-            shown_url(&remote.url)
-        );
+        self.lines.push(Line {
+            client: "",
+            entry: name.to_owned(),
+            result: Ok(Became {
+                name: name.to_owned(),
+                is_new: true,
+                shown_url: shown_url(&remote.url),
+            }),
+        });
         self.new.push((remote.clone(), imported));
     }
 
@@ -161,10 +179,10 @@ impl Import {
     }
 
     /// The entries of a client that are backends now.
-    pub(super) fn became(&self, client: &Client) -> &[String] {
-        let mut all = self.became.iter();
-        all.find(|(id, _)| *id == client.id)
-            .map_or(&[], |(_, names)| names)
+    pub(super) fn became(&self, client: &Client) -> Vec<String> {
+        let lines = self.lines.iter();
+        let became = lines.filter(|line| line.client == client.id && line.result.is_ok());
+        became.map(|line| line.entry.clone()).collect()
     }
 
     /// Whether sentinel.toml gets anything.
@@ -197,7 +215,7 @@ impl Import {
 
     /// What is taken over, and what stays.
     pub(super) fn shown(&self) -> String {
-        let mut shown = self.shown.clone();
+        let mut shown: String = self.lines.iter().map(Line::shown).collect();
         let files = self
             .new
             .iter()
@@ -304,30 +322,22 @@ impl Import {
     }
 }
 
-/// The beginning of a new sentinel.toml.
-fn head(entry_name: &str) -> String {
-    // Clients put mcp__NAME__ before the name of a tool, and APIs take 64 characters in all.
-    let room = 64 - "mcp____".len() - entry_name.len();
-    format!(
-        "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
-         [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
-    )
-}
-
-/// Why the backend of a client's entry has this name, where that isn't plain to see.
-fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
-    let valid = backend_name(entry, &[]);
-    let why = match (is_new, valid == entry, valid == name) {
-        (false, ..) if name == entry => "this server is a backend already".to_owned(),
-        (false, ..) => format!("the server of {entry} is this backend already"),
-        (true, true, true) => return String::new(),
-        (true, false, true) => format!("{entry} is not a valid name of a backend"),
-        (true, true, false) => format!("another backend has the name {entry}"),
-        (true, false, false) => format!(
-            "{entry} is not a valid name of a backend, and another backend has the name {valid}"
-        ),
-    };
-    format!(" ({})", one_line(&why))
+/// Why a backend could never connect, as this config has it; `None` where it may.
+fn why_unusable(config: &Config, name: &str) -> Option<String> {
+    let mut known = config.configured.iter();
+    let held = known.find(|known| *known.name == *name)?.held.as_deref();
+    if let Some(held) = held {
+        return Some(held.to_owned());
+    }
+    let mut backends = config.backends.iter();
+    let backend = backends.find(|backend| *backend.name == *name)?;
+    match &backend.url {
+        _ if backend.of_administrator => {
+            Some("the administrator's file has another server of this name".to_owned())
+        }
+        Err(why) => Some(why.clone()),
+        Ok(_) => None,
+    }
 }
 
 /// Whether a backend has these limits already.
@@ -352,17 +362,12 @@ fn limited_otherwise(backend: &str) -> String {
     )
 }
 
-/// Without user and query, which may be secrets.
-fn shown_url(url: &str) -> String {
-    if has_variables(url) {
-        return one_line(url.split('?').next().unwrap_or_default());
-    }
-    match Url::parse(url) {
-        Ok(url) => one_line(&format!(
-            "{}{}",
-            url.origin().ascii_serialization(),
-            url.path()
-        )),
-        Err(_) => String::new(),
-    }
+/// The beginning of a new sentinel.toml.
+fn head(entry_name: &str) -> String {
+    // Clients put mcp__NAME__ before the name of a tool, and APIs take 64 characters in all.
+    let room = 64 - "mcp____".len() - entry_name.len();
+    format!(
+        "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
+         [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
+    )
 }

@@ -112,10 +112,10 @@ impl<'a> Job<'a> {
     }
 
     /// The entries of a client that go, since they are backends now; only with consent.
-    fn to_remove(&self, client: &Client) -> &[String] {
+    fn to_remove(&self, client: &Client) -> Vec<String> {
         let became = self.import.became(client);
         if self.args.keep || became.is_empty() {
-            return &[];
+            return Vec::new();
         }
         if self.args.writing.dry_run || self.args.writing.yes {
             return became;
@@ -128,7 +128,7 @@ impl<'a> Job<'a> {
         if wants(&question, &self.args.writing) {
             became
         } else {
-            &[]
+            Vec::new()
         }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Job<'a> {
             &Wanted {
                 name: &writing.name,
                 entry: &entry,
-                remove: self.to_remove(client),
+                remove: &self.to_remove(client),
             },
         )?;
         let file = plan.place().file.display().to_string();
@@ -206,7 +206,10 @@ fn imported(
     }
     for (place, entries) in &read {
         import.add(place.client, entries, known, args.tokens.tokens());
-        warn_of_rules(machine, place, import.became(place.client));
+    }
+    import.try_out(&config.path, &machine.env);
+    for (place, _) in &read {
+        warn_of_rules(machine, place, &import.became(place.client));
     }
     Ok(import)
 }
