@@ -128,6 +128,55 @@ pub(crate) const CLIENTS: [Client; 12] = [
     .in_format(Format::Yaml),
 ];
 
+/// What a client with a window passes on of the user's environment, as far as is known.
+const OF_DESKTOP: [&str; 11] = [
+    "HOME",
+    "PATH",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TMPDIR",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "USERPROFILE",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
+
+/// What Codex passes on, on any system, besides the `env_vars` of an entry.
+const OF_CODEX: [&str; 30] = [
+    "HOME",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "USER",
+    "__CF_USER_TEXT_ENCODING",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "PATHEXT",
+    "COMSPEC",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "USERNAME",
+    "USERDOMAIN",
+    "USERPROFILE",
+    "HOMEDRIVE",
+    "HOMEPATH",
+    "PROGRAMFILES",
+    "PROGRAMFILES(X86)",
+    "PROGRAMW6432",
+    "PROGRAMDATA",
+    "LOCALAPPDATA",
+    "APPDATA",
+    "TEMP",
+    "TMP",
+    "POWERSHELL",
+    "PWSH",
+];
+
 const fn client(
     id: &'static str,
     name: &'static str,
@@ -161,6 +210,16 @@ impl Client {
     const fn in_format(mut self, format: Format) -> Self {
         self.format = format;
         self
+    }
+
+    /// The variables of its own environment that servers get besides those that their entries name; `None`
+    /// is all of them.
+    pub(crate) fn passes(&self) -> Option<&'static [&'static str]> {
+        match self.shape {
+            Shape::Codex => Some(&OF_CODEX),
+            _ if self.is_desktop => Some(&OF_DESKTOP),
+            _ => None,
+        }
     }
 
     /// The client of this id.

@@ -15,7 +15,7 @@ use url::Url;
 use super::splice::Entry;
 use remote::PROGRAM;
 pub(crate) use remote::{Limits, OAuth, Remote, SignIn};
-pub(crate) use text::{has_variables, only_variable, variables};
+pub(crate) use text::{has_variables, only_variable, passed, variables};
 
 /// What an entry starts or connects to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Home;
+use super::{Ended, Home};
 use crate::common::fake::FakeBackend;
 
 const DESKTOP: &str = "Claude/claude_desktop_config.json";
@@ -47,6 +47,40 @@ fn a_client_is_checked_as_it_starts_the_gateway() {
     let (code, shown) = check("");
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn codex_gets_the_variables_of_the_config_by_name() {
+    const FILE: &str = ".codex/config.toml";
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let more = "headers = { \"X-Key\" = \"${NOTES_KEY}\", \"X-Home\" = \"${HOME}\" }";
+    home.write("sentinel/sentinel.toml", &fake.entry("notes", more));
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        Ended::of(command.env("NOTES_KEY", "hidden").output().unwrap())
+    };
+    assert_eq!(run(&["install", "codex", "--yes"]).code, 0);
+    let written = home.read(FILE);
+    assert!(
+        written.contains("env_vars = [\"NOTES_KEY\"]\n"),
+        "{written}"
+    );
+    let whole = run(&["check", "--client", "codex"]);
+    assert_eq!(whole.code, 0, "{}{}", whole.out, whole.err);
+    // Codex passes nothing else on, whatever its shell has.
+    home.write(FILE, &written.replace("env_vars = [\"NOTES_KEY\"]\n", ""));
+    let without = run(&["check", "--client", "codex"]);
+    assert_eq!(without.code, 1, "{}{}", without.out, without.err);
+    let said = without.out + &without.err;
+    assert!(said.contains("NOTES_KEY is not set"), "{said}");
+    // Where it is written otherwise, too.
+    let named = "env_vars = [{ name = \"NOTES_KEY\", source = \"local\" }]\n";
+    home.write(
+        FILE,
+        &written.replace("env_vars = [\"NOTES_KEY\"]\n", named),
+    );
+    assert_eq!(run(&["check", "--client", "codex"]).code, 0);
 }
 
 #[test]

@@ -14,26 +14,11 @@ use crate::cli::exit::BAD_CONFIG;
 use crate::cli::terminal::{one_line, print_message, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::edit::Entry;
-use crate::client_config::servers::{command_line, is_ours, tool_rules, variables};
+use crate::client_config::servers::{command_line, is_ours, passed, tool_rules, variables};
 use crate::config::{Config, Environment, SearchExposes, ToolMode, load};
 use crate::files;
 use crate::install::{Place, plan_fix};
 use crate::snapshot::searches_itself;
-
-/// What a client with a window passes on of the user's environment, as far as is known.
-const PASSED: [&str; 11] = [
-    "HOME",
-    "PATH",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TMPDIR",
-    "APPDATA",
-    "LOCALAPPDATA",
-    "USERPROFILE",
-    "XDG_CONFIG_HOME",
-    "XDG_STATE_HOME",
-];
 
 /// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
 ///
@@ -163,17 +148,16 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
 /// The variables and the folder that the client starts its servers with.
 fn surroundings(client: &Client, entry: &Entry, machine: &Machine) -> Environment {
     let own = variables(&entry.value);
-    let is_desktop = client.is_desktop;
+    let named = passed(&entry.value);
+    let passes = client.passes();
     let env = Environment::of_process().with_variables(move |name| {
         let set = own.iter().find(|(known, _)| known == name);
-        let inherited = || {
-            std::env::var(name)
-                .ok()
-                .filter(|_| !is_desktop || PASSED.contains(&name))
-        };
+        let is_passed = passes.is_none_or(|passes| passes.contains(&name))
+            || named.iter().any(|known| known == name);
+        let inherited = || std::env::var(name).ok().filter(|_| is_passed);
         set.map(|(_, value)| value.clone()).or_else(inherited)
     });
-    match is_desktop {
+    match client.is_desktop {
         true => env.with_working_folder(&machine.home),
         false => env,
     }

@@ -12,8 +12,8 @@ use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::FAILED;
 use crate::cli::terminal::{DIM, HEAD, one_line, warn};
-use crate::client_config::clients::{Client, Format};
-use crate::client_config::entry::Launch;
+use crate::client_config::clients::{CLIENTS, Client, Format};
+use crate::client_config::entry::{Launch, Shape};
 use crate::client_config::snippet::snippet;
 use crate::config::{Environment, Overrides, load};
 use crate::install::executable::Executable;
@@ -64,9 +64,10 @@ impl<'a> Job<'a> {
         let named = config.is_there() || !import.is_empty();
         let named = named.then_some(config.path.as_path());
         let launch = launch(&executable, named, overrides).map_err(|why| failed(&why))?;
+        let env = import.env();
         let launch = Launch {
-            env: import.env(),
-            passed: import.needs(),
+            passed: to_pass(&config, &import, &env),
+            env,
             ..launch
         };
         let job = Self {
@@ -248,6 +249,22 @@ fn offer_sign_ins(config: &Path, env: &Environment, import: &Import) {
             ));
         }
     }
+}
+
+/// The variables that Codex has to pass on: those of the config and of what is taken over, which it passes
+/// only by name. The other clients ignore them.
+fn to_pass(config: &Found, import: &Import, set: &[(String, String)]) -> Vec<String> {
+    let codex = CLIENTS.iter().find(|client| client.shape == Shape::Codex);
+    let passes = codex.and_then(Client::passes).unwrap_or_default();
+    let mut names: Vec<String> = import.needs();
+    names.extend(config.variables.iter().cloned());
+    names.retain(|name| {
+        let is_set = set.iter().any(|(known, _)| known == name);
+        !is_set && !passes.contains(&name.as_str())
+    });
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn executable(env: &Environment) -> Result<Executable, String> {

@@ -13,6 +13,14 @@ pub(crate) fn variables(entry: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The variables that an entry of Codex passes on from the client's own environment.
+pub(crate) fn passed(entry: &Value) -> Vec<String> {
+    let named = entry["env_vars"].as_array().into_iter().flatten();
+    let of_here = named.filter(|named| named["source"] != "remote");
+    let names = of_here.filter_map(|named| named.as_str().or_else(|| named["name"].as_str()));
+    names.map(str::to_owned).collect()
+}
+
 /// Whether a text, as converted, has a variable.
 pub(crate) fn has_variables(text: &str) -> bool {
     text.contains("${")

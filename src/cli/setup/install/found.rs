@@ -2,7 +2,9 @@
 //!
 //! Owns that an entry names no file that only lies in the working folder: an entry makes it trusted.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::cli::exit::BAD_CONFIG;
 use crate::cli::setup::failed;
@@ -10,6 +12,7 @@ use crate::cli::terminal::{report_problems, warn};
 use crate::config::{Config, Environment, Overrides, load};
 use crate::files;
 use crate::shell;
+use crate::sync::Mutex;
 use crate::text::keep_from_output;
 
 /// The config that the entry will name.
@@ -18,6 +21,8 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// `None` if there is none yet: neither the user's nor one of the administrator with backends.
     pub(super) config: Option<Config>,
+    /// The variables that it names.
+    pub(super) variables: Vec<String>,
 }
 
 impl Found {
@@ -51,10 +56,11 @@ pub(super) fn usable_config(
         failed("the folder for the config is not known: name a file with --config");
         return Err(BAD_CONFIG);
     };
+    let (env, looked_up) = recording(env);
     let config = match files::exists(&path) {
         false if is_named && or_new => None,
-        false if !is_named => of_administrator(overrides, env, or_new, clients)?,
-        _ => Some(load(overrides, env).map_err(|problems| report_problems(&problems))?),
+        false if !is_named => of_administrator(overrides, &env, or_new, clients)?,
+        _ => Some(load(overrides, &env).map_err(|problems| report_problems(&problems))?),
     };
     if let Some(config) = &config {
         keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
@@ -62,7 +68,34 @@ pub(super) fn usable_config(
             warn(warning);
         }
     }
-    Ok(Found { path, config })
+    let mut variables: Vec<String> = looked_up.lock().iter().cloned().collect();
+    // What collectors of telemetry may be told by is no secret of a backend: most of it is never set.
+    variables.retain(|name| !name.starts_with("OTEL_") || env.variable(name).is_some());
+    Ok(Found {
+        path,
+        config,
+        variables,
+    })
+}
+
+/// The gateway's own variables, which it looks up without being told to.
+const OWN: [&str; 3] = [
+    "SENTINEL_CONFIG",
+    "MCP_REMOTE_CONFIG_DIR",
+    "XDG_RUNTIME_DIR",
+];
+
+/// The same environment, and the names of the variables that are looked up in it.
+fn recording(env: &Environment) -> (Environment, Arc<Mutex<BTreeSet<String>>>) {
+    let names = Arc::new(Mutex::new(BTreeSet::new()));
+    let (looked_up, inner) = (Arc::clone(&names), env.clone());
+    let env = env.clone().with_variables(move |name| {
+        if !OWN.contains(&name) {
+            looked_up.lock().insert(name.to_owned());
+        }
+        inner.variable(name)
+    });
+    (env, names)
 }
 
 /// The administrator's config, where the user has no file; `None` where there is none but one can be made.
