@@ -9,4 +9,7 @@ mod plan;
 mod record;
 pub(crate) mod running;
 
-pub(crate) use plan::{Place, Plan, Wanted, plan_fix, plan_install, plan_uninstall};
+pub(crate) use plan::{Place, Plan, Unwanted, Wanted, plan_fix, plan_install, plan_uninstall};
+
+/// The name of an entry where no other one is given.
+pub(crate) const DEFAULT_NAME: &str = "sentinel";

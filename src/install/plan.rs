@@ -4,6 +4,7 @@ mod apply;
 
 use std::path::{Path, PathBuf};
 
+use super::DEFAULT_NAME;
 use super::record::{Installed, Removed, Store, digest};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::{self, Content, Entry};
@@ -89,6 +90,8 @@ enum After {
         again: bool,
     },
     Uninstalled,
+    /// An entry was taken out of which nothing is known. What is known of another one stays.
+    UnknownTaken,
 }
 
 /// What is to stand in a client's file.
@@ -100,6 +103,17 @@ pub(crate) struct Wanted<'a> {
     pub(crate) entry: &'a Node,
     /// Entries that are to go, since they have become backends.
     pub(crate) remove: &'a [String],
+}
+
+/// What is to be taken out of a client's file.
+#[derive(Debug)]
+pub(crate) struct Unwanted<'a> {
+    /// The entry's name; `None` is the one that was written.
+    pub(crate) name: Option<&'a str>,
+    /// The whole file becomes what it was before.
+    pub(crate) restore: bool,
+    /// Also if it has been changed since.
+    pub(crate) force: bool,
 }
 
 /// Plans to write an entry.
@@ -209,7 +223,7 @@ fn without(
 /// Plans to put the entry back as it was written.
 ///
 /// # Errors
-/// If none was written, or the file doesn't parse.
+/// If none was written, something else has its name since, or the file doesn't parse.
 pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
     let record = place.store.read()?;
     let Some(mut installed) = record.installed else {
@@ -219,6 +233,7 @@ pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
             place.client.id
         ));
     };
+    refuse_other(&place, &installed)?;
     let content = Content::Raw(&installed.entry);
     let new = edit::set(place.client, place.text()?, &installed.name, &content)
         .map_err(|why| place.refusal(&why))?;
@@ -234,21 +249,34 @@ pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
     })
 }
 
-/// Plans to take the entry out: `name` where nothing is known of it. With `restore` the whole file
-/// becomes what it was before, also where it has been changed since if `force` is set.
+/// Refuses to touch what others have written in the place of the entry.
+fn refuse_other(place: &Place, installed: &Installed) -> Result<(), String> {
+    let found = place.entries()?;
+    let current = found.iter().find(|entry| entry.name == installed.name);
+    match current.is_none_or(|entry| is_ours(entry) || entry.raw == installed.entry) {
+        true => Ok(()),
+        false => Err(format!(
+            "the entry {:?} of {} starts another program: it stays, and nothing was changed",
+            installed.name,
+            place.file.display()
+        )),
+    }
+}
+
+/// Plans to take an entry out.
 ///
 /// # Errors
-/// If there is nothing to take out, the file doesn't parse, or it has been changed and is to be
-/// restored without force.
-pub(crate) fn plan_uninstall(
-    place: Place,
-    name: &str,
-    restore: bool,
-    force: bool,
-) -> Result<Plan, String> {
+/// If there is nothing to take out, the entry starts another program, the file doesn't parse, or it has
+/// been changed and is to be restored without force.
+pub(crate) fn plan_uninstall(place: Place, unwanted: &Unwanted<'_>) -> Result<Plan, String> {
     let record = place.store.read()?;
-    let Some(installed) = record.installed else {
-        return plan_uninstall_unknown(place, name, restore);
+    let known = record.installed.filter(|installed| {
+        let name = unwanted.name.unwrap_or(&installed.name);
+        name == installed.name
+    });
+    let (restore, force) = (unwanted.restore, unwanted.force);
+    let Some(installed) = known else {
+        return plan_uninstall_unknown(place, unwanted.name.unwrap_or(DEFAULT_NAME), restore);
     };
     let is_unchanged = !installed.edited_between
         && place.old.as_deref().map(digest).as_ref() == Some(&installed.written);
@@ -286,13 +314,17 @@ fn backup(place: &Place, installed: &Installed) -> Result<Option<Vec<u8>>, Strin
 
 /// Takes the entry out of a file that others have changed, too.
 fn take_out(place: Place, installed: &Installed) -> Result<Plan, String> {
+    refuse_other(&place, installed).map_err(|why| {
+        format!(
+            "{why}; take it out by hand, or put the whole file back as it was before, by `sentinel-gateway uninstall {} --restore --force`",
+            place.client.id
+        )
+    })?;
     let client = place.client;
     let refused = |why: String| place.refusal(&why);
     let found = place.entries()?;
     let mut new = place.text()?.to_owned();
-    let current = found.iter().find(|entry| entry.name == installed.name);
-    // What stands there now may be somebody else's, who has the name since.
-    if current.is_some_and(|entry| is_ours(entry) || entry.raw == installed.entry) {
+    if found.iter().any(|entry| entry.name == installed.name) {
         new = match &installed.before {
             Some(before) => edit::set(client, &new, &installed.name, &Content::Raw(before)),
             None => edit::remove(client, &new, &installed.name),
@@ -335,7 +367,7 @@ fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Pla
             let new = new.map_err(|why| place.refusal(&why))?;
             Ok(Plan {
                 new: Some(new.into_bytes()),
-                after: After::Uninstalled,
+                after: After::UnknownTaken,
                 place,
             })
         }

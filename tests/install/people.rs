@@ -111,6 +111,38 @@ fn an_entry_that_is_gone_is_told_and_put_back() {
 }
 
 #[test]
+fn an_entry_that_was_changed_by_hand_is_not_called_gone_and_stays() {
+    let home = Home::new();
+    home.write(DESKTOP, "{ \"mcpServers\": { \"a\": {} } }");
+    home.does(&["install", "claude-desktop", "--yes"]);
+    let mut file: serde_json::Value = serde_json::from_str(&home.read(DESKTOP)).unwrap();
+    file["mcpServers"]["sentinel"]["command"] = "/usr/local/bin/wrapper".into();
+    let edited = file.to_string();
+    home.write(DESKTOP, &edited);
+    for args in [
+        &["check", "--client", "claude-desktop"][..],
+        &["check", "--client", "claude-desktop", "--fix"],
+        &["uninstall", "claude-desktop", "--yes"],
+    ] {
+        let refused = home.run(args);
+        assert_eq!(refused.code, 1, "{args:?}: {}{}", refused.out, refused.err);
+        let said = &refused.err;
+        assert!(said.contains("starts another program"), "{args:?}: {said}");
+        assert!(!said.contains("is gone"), "{said}");
+        assert_eq!(home.read(DESKTOP), edited, "{args:?}");
+    }
+    // The record is kept, so the way back is open.
+    home.does(&[
+        "uninstall",
+        "claude-desktop",
+        "--restore",
+        "--force",
+        "--yes",
+    ]);
+    assert_eq!(home.read(DESKTOP), "{ \"mcpServers\": { \"a\": {} } }");
+}
+
+#[test]
 fn a_first_config_is_written_from_arguments_and_tried() {
     let fake = FakeBackend::start().tool("note");
     let home = Home::empty();

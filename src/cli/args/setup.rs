@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Output;
 use crate::client_config::import::Tokens;
+use crate::install::DEFAULT_NAME;
 
 /// Arguments of `install`.
 #[derive(Args)]
@@ -70,7 +71,7 @@ impl Init {
             dry_run: self.dry_run,
             yes: self.yes,
             project: false,
-            name: "sentinel".to_owned(),
+            name: None,
         }
     }
 }
@@ -124,9 +125,16 @@ pub(in crate::cli) struct Writing {
     #[arg(long)]
     pub(in crate::cli) project: bool,
 
-    /// The name of the entry
-    #[arg(long, value_name = "NAME", default_value = "sentinel", value_parser = entry_name)]
-    pub(in crate::cli) name: String,
+    /// The name of the entry [default: sentinel]
+    #[arg(long, value_name = "NAME", value_parser = entry_name)]
+    pub(in crate::cli) name: Option<String>,
+}
+
+impl Writing {
+    /// The name of the entry.
+    pub(in crate::cli) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(DEFAULT_NAME)
+    }
 }
 
 /// What every client takes as a name.

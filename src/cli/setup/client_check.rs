@@ -119,11 +119,17 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
     let file = machine.file(client, false)?;
     let place = Place::read(client, &file, &machine.state)?;
     let shown = place.file.display().to_string();
-    if let Some(found) = place.entries()?.into_iter().find(is_ours) {
-        return Ok((found, shown));
+    let entries = place.entries()?;
+    if let Some(found) = entries.iter().find(|entry| is_ours(entry)) {
+        return Ok((found.clone(), shown));
     }
-    let installed = place.installed();
-    match installed {
+    let is_there = |name: &String| entries.iter().any(|entry| entry.name == *name);
+    match place.installed() {
+        Some(name) if is_there(&name) => Err(format!(
+            "the entry {name} of {shown} starts another program, not this gateway, and nothing was changed: \
+             `sentinel-gateway install {} --name {name}` shows what it would write in its place, and asks",
+            client.id
+        )),
         None => Err(format!(
             "{shown} has no entry of this gateway: `sentinel-gateway install {}` writes one",
             client.id

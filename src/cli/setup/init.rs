@@ -64,7 +64,7 @@ pub(in crate::cli) async fn init(overrides: &Overrides, args: &Init) -> u8 {
     if !wants("Write it?", &args.writing()) {
         return if args.dry_run { OK } else { FAILED };
     }
-    if let Err(why) = import.write(&path, &args.writing().name) {
+    if let Err(why) = import.write(&path, args.writing().name()) {
         return failed(&why);
     }
     let code = try_backends(&path).await;

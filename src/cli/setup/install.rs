@@ -106,7 +106,7 @@ impl<'a> Job<'a> {
             return Err(FAILED);
         }
         self.import
-            .write(&config.path, &self.args.writing.name)
+            .write(&config.path, self.args.writing.name())
             .map_err(|why| failed(&why))?;
         offer_sign_ins(&config.path, &self.machine.env, &self.import);
         Ok(())
@@ -138,15 +138,15 @@ impl<'a> Job<'a> {
         let (executable, launch, writing) = (&self.executable, &self.launch, &self.args.writing);
         let file = self.machine.file(client, writing.project)?;
         if client.format == Format::Yaml {
-            show_snippet(client, &file, launch, &writing.name);
+            show_snippet(client, &file, launch, writing.name());
             return settled(executable, writing);
         }
         let place = Place::read(client, &file, &self.machine.state)?;
-        let entry = launch.entry(client.shape, &writing.name);
+        let entry = launch.entry(client.shape, writing.name());
         let plan = plan_install(
             place,
             &Wanted {
-                name: &writing.name,
+                name: writing.name(),
                 entry: &entry,
                 remove: &self.to_remove(client),
             },

@@ -27,7 +27,7 @@ pub(super) fn show(machine: &Machine, writing: &Writing) -> u8 {
         let file = machine.file(client, false).unwrap_or_default();
         table.row(vec![
             Cell::new(client.id, PLAIN),
-            Cell::new(state(machine, client, &writing.name), PLAIN),
+            Cell::new(state(machine, client, writing.name()), PLAIN),
             Cell::new(file.display().to_string(), DIM),
         ]);
     }

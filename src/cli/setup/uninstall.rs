@@ -6,7 +6,7 @@ use super::{Machine, begin, for_each, print};
 use crate::cli::args::Uninstall;
 use crate::cli::terminal::HEAD;
 use crate::client_config::clients::{Client, Format};
-use crate::install::{Place, plan_uninstall};
+use crate::install::{Place, Unwanted, plan_uninstall};
 
 /// Takes the entry out of each client's file.
 pub(in crate::cli) fn uninstall(args: &Uninstall) -> u8 {
@@ -31,12 +31,17 @@ fn uninstall_from(
         return Err(format!(
             "files of {} are not edited: take {:?} out of {} by hand",
             client.name,
-            writing.name,
+            writing.name(),
             file.display()
         ));
     }
     let place = Place::read(client, &file, &machine.state)?;
-    let plan = plan_uninstall(place, &writing.name, args.restore, args.force)?;
+    let unwanted = Unwanted {
+        name: writing.name.as_deref(),
+        restore: args.restore,
+        force: args.force,
+    };
+    let plan = plan_uninstall(place, &unwanted)?;
     let file = plan.place().file.display().to_string();
     print(&format!("{HEAD}{}{HEAD:#} {file}\n", client.name));
     if plan.removes_file() {

@@ -74,7 +74,21 @@ impl Home {
     }
 
     fn uninstall(&self, restore: bool, force: bool) -> Result<Plan, String> {
-        plan_uninstall(self.place(), NAME, restore, force)
+        self.uninstall_named(None, restore, force)
+    }
+
+    fn uninstall_named(
+        &self,
+        name: Option<&str>,
+        restore: bool,
+        force: bool,
+    ) -> Result<Plan, String> {
+        let unwanted = Unwanted {
+            name,
+            restore,
+            force,
+        };
+        plan_uninstall(self.place(), &unwanted)
     }
 
     fn names(&self) -> Vec<String> {
@@ -233,6 +247,49 @@ fn an_entry_that_is_gone_is_put_back_as_it_was_written() {
     assert_eq!(home.text().unwrap(), installed);
     home.uninstall(false, false).unwrap().apply().unwrap();
     assert_eq!(home.text().unwrap(), text);
+}
+
+#[test]
+fn an_entry_that_starts_another_program_by_now_is_neither_overwritten_nor_forgotten() {
+    let text = "{\n  \"mcpServers\": {\n    \"a\": {}\n  }\n}\n";
+    let home = Home::new(client("claude-desktop"), Some(text));
+    home.install(&["a".to_owned()]).unwrap().apply().unwrap();
+    let edited = home
+        .text()
+        .unwrap()
+        .replace("/opt/sentinel-gateway", "/opt/wrapper");
+    fs::write(home.file(), &edited).unwrap();
+    for refused in [plan_fix(home.place()), home.uninstall(false, false)] {
+        let why = refused.map(|_| ()).unwrap_err();
+        assert!(why.contains("starts another program: it stays"), "{why}");
+    }
+    assert_eq!(home.text().unwrap(), edited);
+    // Once it is out by hand, the rest comes back.
+    fs::write(home.file(), "{ \"mcpServers\": {} }").unwrap();
+    home.uninstall(false, false).unwrap().apply().unwrap();
+    assert_eq!(home.names(), ["a"]);
+}
+
+#[test]
+fn the_name_says_which_entry_is_taken_out() {
+    let home = Home::new(client("cursor"), Some("{ \"mcpServers\": { \"a\": {} } }"));
+    home.install(&[]).unwrap().apply().unwrap();
+    let by_hand = entry(home.client);
+    let with = edit::set(
+        home.client,
+        &home.text().unwrap(),
+        "team",
+        &Content::Node(&by_hand),
+    );
+    fs::write(home.file(), with.unwrap()).unwrap();
+    assert!(home.uninstall_named(Some("other"), false, false).is_err());
+    let team = || home.uninstall_named(Some("team"), false, false);
+    team().unwrap().apply().unwrap();
+    assert_eq!(home.names(), ["a", NAME]);
+    assert!(team().is_err(), "it is out");
+    // What is known of the other one is known still.
+    home.uninstall(false, false).unwrap().apply().unwrap();
+    assert_eq!(home.text().unwrap(), "{ \"mcpServers\": { \"a\": {} } }");
 }
 
 #[test]
