@@ -1,16 +1,17 @@
 //! What is to be written into a client's file.
 
 mod apply;
+mod uninstall;
 
 use std::path::{Path, PathBuf};
 
-use super::DEFAULT_NAME;
 use super::record::{Installed, Removed, Store, digest};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::{self, Content, Entry};
 use crate::client_config::entry::Node;
 use crate::client_config::servers::is_ours;
 use crate::files;
+pub(crate) use uninstall::{Unwanted, plan_uninstall};
 
 /// Most bytes of a client's file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -103,17 +104,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) entry: &'a Node,
     /// Entries that are to go, since they have become backends.
     pub(crate) remove: &'a [String],
-}
-
-/// What is to be taken out of a client's file.
-#[derive(Debug)]
-pub(crate) struct Unwanted<'a> {
-    /// The entry's name; `None` is the one that was written.
-    pub(crate) name: Option<&'a str>,
-    /// The whole file becomes what it was before.
-    pub(crate) restore: bool,
-    /// Also if it has been changed since.
-    pub(crate) force: bool,
 }
 
 /// Plans to write an entry.
@@ -263,44 +253,6 @@ fn refuse_other(place: &Place, installed: &Installed) -> Result<(), String> {
     }
 }
 
-/// Plans to take an entry out.
-///
-/// # Errors
-/// If there is nothing to take out, the entry starts another program, the file doesn't parse, or it has
-/// been changed and is to be restored without force.
-pub(crate) fn plan_uninstall(place: Place, unwanted: &Unwanted<'_>) -> Result<Plan, String> {
-    let record = place.store.read()?;
-    let known = record.installed.filter(|installed| {
-        let name = unwanted.name.unwrap_or(&installed.name);
-        name == installed.name
-    });
-    let (restore, force) = (unwanted.restore, unwanted.force);
-    let Some(installed) = known else {
-        return plan_uninstall_unknown(place, unwanted.name.unwrap_or(DEFAULT_NAME), restore);
-    };
-    let is_unchanged = !installed.edited_between
-        && place.old.as_deref().map(digest).as_ref() == Some(&installed.written);
-    if is_unchanged || (restore && force) {
-        return match backup(&place, &installed) {
-            Ok(new) => Ok(Plan {
-                place,
-                new,
-                after: After::Uninstalled,
-            }),
-            Err(why) if restore => Err(why),
-            Err(_) => take_out(place, &installed),
-        };
-    }
-    if restore {
-        return Err(format!(
-            "{file} has been changed since the entry was written, and the backup lacks that: \
-             without --restore the entry alone is taken out; --force restores the backup all the same",
-            file = place.file.display()
-        ));
-    }
-    take_out(place, &installed)
-}
-
 /// What the file held before; `None` where there was none.
 fn backup(place: &Place, installed: &Installed) -> Result<Option<Vec<u8>>, String> {
     let Some(number) = installed.backup else {
@@ -310,68 +262,6 @@ fn backup(place: &Place, installed: &Installed) -> Result<Option<Vec<u8>>, Strin
     let read = files::read(&path, MAX_BYTES).ok().flatten();
     let missing = || format!("the backup {} can't be read", path.display());
     read.map(Some).ok_or_else(missing)
-}
-
-/// Takes the entry out of a file that others have changed, too.
-fn take_out(place: Place, installed: &Installed) -> Result<Plan, String> {
-    refuse_other(&place, installed).map_err(|why| {
-        format!(
-            "{why}; take it out by hand, or put the whole file back as it was before, by `sentinel-gateway uninstall {} --restore --force`",
-            place.client.id
-        )
-    })?;
-    let client = place.client;
-    let refused = |why: String| place.refusal(&why);
-    let found = place.entries()?;
-    let mut new = place.text()?.to_owned();
-    if found.iter().any(|entry| entry.name == installed.name) {
-        new = match &installed.before {
-            Some(before) => edit::set(client, &new, &installed.name, &Content::Raw(before)),
-            None => edit::remove(client, &new, &installed.name),
-        }
-        .map_err(refused)?;
-    }
-    for removed in &installed.removed {
-        if !found.iter().any(|entry| entry.name == removed.name) {
-            let content = Content::Raw(&removed.raw);
-            new = edit::set(client, &new, &removed.name, &content).map_err(refused)?;
-        }
-    }
-    if installed.made_servers {
-        new = edit::remove_empty(client, &new).map_err(refused)?;
-    }
-    // A file that is gone comes back only for what was taken out of it.
-    let is_there = place.old.is_some() || !installed.removed.is_empty();
-    let new = is_there.then(|| new.into_bytes());
-    Ok(Plan {
-        new,
-        after: After::Uninstalled,
-        place,
-    })
-}
-
-/// Takes out an entry that nothing is known of, if it is one of this gateway.
-fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Plan, String> {
-    let shown = place.file.display();
-    if restore {
-        return Err(format!("there is no backup of {shown}"));
-    }
-    let found = place.entries()?;
-    match found.iter().find(|entry| entry.name == name) {
-        None => Err(format!("{shown} has no entry {name:?}")),
-        Some(entry) if !is_ours(entry) => Err(format!(
-            "the entry {name:?} of {shown} starts another program: it stays"
-        )),
-        Some(_) => {
-            let new = edit::remove(place.client, place.text()?, name);
-            let new = new.map_err(|why| place.refusal(&why))?;
-            Ok(Plan {
-                new: Some(new.into_bytes()),
-                after: After::UnknownTaken,
-                place,
-            })
-        }
-    }
 }
 
 #[cfg(test)]
