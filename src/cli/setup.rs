@@ -19,11 +19,12 @@ use std::path::PathBuf;
 
 use super::args::Writing;
 use super::exit::{BAD_CONFIG, FAILED, OK};
-use super::terminal::{one_line, print_message, print_report};
+use super::terminal::{one_line, print_message, print_report, warn};
 use crate::client_config::clients::Client;
 use crate::client_config::places::{Places, System};
 use crate::config::Environment;
 use crate::files;
+use crate::install::running::is_claude_desktop_running;
 
 pub(super) use client_check::config_of_client;
 pub(super) use first_run::{has_no_config, introduce};
@@ -115,6 +116,15 @@ fn begin(ids: &[String]) -> Result<(Machine, Vec<&'static Client>), u8> {
         BAD_CONFIG
     })?;
     Ok((machine, clients))
+}
+
+/// Warns if the client runs and may undo what is written; `then` is what to do in that case.
+fn warn_if_running(client: &Client, then: &str) {
+    if client.id == "claude-desktop" && is_claude_desktop_running() {
+        warn(&format!(
+            "Claude Desktop is running, and may write its file anew from memory: quit it first. {then}"
+        ));
+    }
 }
 
 /// Writes the file of each client. `write` returns whether it is as wanted; nothing is written in a dry

@@ -28,6 +28,9 @@ pub(super) struct Record {
     backups: Vec<u32>,
     /// How our entry came into the file; `None` where it has been taken out.
     pub(super) installed: Option<Installed>,
+    /// How it had come into the file before it was taken out; `written` is what the file held then.
+    #[serde(default)]
+    pub(super) last: Option<Installed>,
 }
 
 /// What is needed to take an entry out again.
@@ -69,6 +72,11 @@ pub(super) struct Store {
 
 pub(super) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// The same of a file that may not be there.
+pub(super) fn digest_of(file: Option<&[u8]>) -> String {
+    file.map(digest).unwrap_or_default()
 }
 
 impl Store {
@@ -143,15 +151,15 @@ impl Store {
             return Err(io::Error::other("the backup reads back differently"));
         }
         record.backups.push(number);
-        let needed = record
-            .installed
-            .as_ref()
-            .and_then(|installed| installed.backup);
+        let needed = [&record.installed, &record.last].map(|known| {
+            let known = known.as_ref();
+            known.and_then(|installed| installed.backup)
+        });
         while record.backups.len() > MAX_BACKUPS {
             let oldest = record
                 .backups
                 .iter()
-                .position(|backup| Some(*backup) != needed);
+                .position(|backup| !needed.contains(&Some(*backup)));
             let Some(oldest) = oldest else { break };
             files::remove(&self.backup(record.backups.remove(oldest)))?;
         }

@@ -472,8 +472,19 @@ fn a_running_claude_desktop_is_found() {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    let warned = home.run(&["install", "claude-desktop", "--dry-run"]);
+    let file = "Claude/claude_desktop_config.json";
+    let mut said = vec![home.run(&["install", "claude-desktop", "--yes"]).err];
+    let with = home.read(file);
+    home.write(file, "{}");
+    said.push(
+        home.run(&["check", "--client", "claude-desktop", "--fix"])
+            .err,
+    );
+    home.write(file, &with);
+    said.push(home.run(&["uninstall", "claude-desktop", "--yes"]).err);
     drop(desktop.stdin.take());
     desktop.wait().unwrap();
-    assert!(warned.err.contains("quit it first"), "{}", warned.err);
+    for said in said {
+        assert!(said.contains("quit it first"), "{said}");
+    }
 }

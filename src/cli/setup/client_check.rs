@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::Parser;
 
 use super::rules::{self, Rule};
-use super::{Machine, failed, named};
+use super::{Machine, failed, named, warn_if_running};
 use crate::cli::args::Cli;
 use crate::cli::exit::BAD_CONFIG;
 use crate::cli::terminal::{one_line, print_message, report_problems, warn};
@@ -140,6 +140,10 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
             client.name, client.id
         )),
         Some(name) => {
+            warn_if_running(
+                client,
+                "If the entry is gone again afterwards, type this command again",
+            );
             plan_fix(place)?.apply()?;
             print_message(&format!("the entry {name} is back in {shown}"));
             let place = Place::read(client, &file, &machine.state)?;

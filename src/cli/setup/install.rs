@@ -7,7 +7,7 @@ use std::path::Path;
 use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
-use super::{Machine, begin, failed, for_each, overview, print, rules};
+use super::{Machine, begin, failed, for_each, overview, print, rules, warn_if_running};
 use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::FAILED;
@@ -17,7 +17,6 @@ use crate::client_config::entry::{Launch, Shape};
 use crate::client_config::snippet::snippet;
 use crate::config::{Environment, Overrides, load};
 use crate::install::executable::Executable;
-use crate::install::running::is_claude_desktop_running;
 use crate::install::{Place, Wanted, plan_install};
 use found::{Found, usable_config};
 
@@ -161,13 +160,10 @@ impl<'a> Job<'a> {
         if let Some(note) = executable.note() {
             print(&format!("{DIM}note:{DIM:#} {note}\n"));
         }
-        let runs = client.id == "claude-desktop" && is_claude_desktop_running();
-        if runs {
-            warn(
-                "Claude Desktop is running, and may write its file anew from memory: quit it first. \
-             `sentinel-gateway check --client claude-desktop --fix` puts an entry back that is gone",
-            );
-        }
+        warn_if_running(
+            client,
+            "`sentinel-gateway check --client claude-desktop --fix` puts an entry back that is gone",
+        );
         if !wants("Write it?", writing) {
             return Ok(false);
         }

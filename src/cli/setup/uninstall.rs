@@ -2,7 +2,7 @@
 
 use super::changes::changes;
 use super::consent::wants;
-use super::{Machine, begin, for_each, print};
+use super::{Machine, begin, for_each, print, warn_if_running};
 use crate::cli::args::Uninstall;
 use crate::cli::terminal::HEAD;
 use crate::client_config::clients::{Client, Format};
@@ -53,6 +53,10 @@ fn uninstall_from(
     if !changes.is_empty() {
         print(&format!("{changes}\n"));
     }
+    warn_if_running(
+        client,
+        "If the entry is back afterwards, type this command again",
+    );
     if !wants("Write it?", writing) {
         return Ok(false);
     }

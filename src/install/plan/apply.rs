@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{After, Place, Plan};
 use crate::files::{self, SwapError, SwapStep};
-use crate::install::record::Installed;
+use crate::install::record::{Installed, digest_of};
 
 /// A step of writing a plan, before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,7 @@ impl Plan {
                 backup: if again { installed.backup } else { backup },
                 ..*installed
             });
+            record.last = None;
         }
         // Before the file: a crash in between leaves a record of an entry that is not there, which
         // takes nothing out. Until the entry is taken out, its backup and record are kept.
@@ -99,13 +100,19 @@ impl Plan {
             Err(error @ (SwapError::Changed | SwapError::Io(_))) => {
                 // What was known before is true again; the new backup may stay.
                 record.installed = known.installed;
+                record.last = known.last;
                 let _ = before(Step::TakeBack).and_then(|()| store.write(&record));
                 return Err(format!("{shown}: {error}"));
             }
             Err(error @ SwapError::Overwritten) => return Err(format!("{shown}: {error}")),
         }
         if uninstalls {
-            record.installed = None;
+            if let Some(installed) = record.installed.take() {
+                record.last = Some(Installed {
+                    written: digest_of(new),
+                    ..installed
+                });
+            }
             let failed = |error| format!("{shown} is written, but its record is not: {error}");
             let kept = before(Step::Settle).and_then(|()| store.write(&record));
             kept.map_err(failed)?;

@@ -271,6 +271,29 @@ fn an_entry_that_starts_another_program_by_now_is_neither_overwritten_nor_forgot
 }
 
 #[test]
+fn the_backup_can_be_restored_also_once_the_entry_is_out() {
+    let text = "{ \"mcpServers\": { \"a\": {} } }";
+    let home = Home::new(client("claude-desktop"), Some(text));
+    home.install(&[]).unwrap().apply().unwrap();
+    // The client writes its file anew, so the entry alone can be taken out.
+    let anew = home.text().unwrap().replace(' ', "");
+    fs::write(home.file(), &anew).unwrap();
+    home.uninstall(false, false).unwrap().apply().unwrap();
+    let without = home.text().unwrap();
+    assert_ne!(without, text);
+    fs::write(home.file(), &anew).unwrap();
+    let changed = home.uninstall(true, false).map(|_| ()).unwrap_err();
+    assert!(changed.contains("--force"), "{changed}");
+    fs::write(home.file(), &without).unwrap();
+    home.uninstall(true, false).unwrap().apply().unwrap();
+    assert_eq!(home.text().unwrap(), text);
+    assert!(home.uninstall(true, true).is_err(), "it is what it was");
+    fs::write(home.file(), &anew).unwrap();
+    home.uninstall(true, true).unwrap().apply().unwrap();
+    assert_eq!(home.text().unwrap(), text);
+}
+
+#[test]
 fn the_name_says_which_entry_is_taken_out() {
     let home = Home::new(client("cursor"), Some("{ \"mcpServers\": { \"a\": {} } }"));
     home.install(&[]).unwrap().apply().unwrap();

@@ -4,7 +4,7 @@ use super::{After, Place, Plan, backup, refuse_other};
 use crate::client_config::edit::{self, Content};
 use crate::client_config::servers::is_ours;
 use crate::install::DEFAULT_NAME;
-use crate::install::record::{Installed, digest};
+use crate::install::record::{Installed, digest, digest_of};
 
 /// What is to be taken out of a client's file.
 #[derive(Debug)]
@@ -29,6 +29,13 @@ pub(crate) fn plan_uninstall(place: Place, unwanted: &Unwanted<'_>) -> Result<Pl
         name == installed.name
     });
     let (restore, force) = (unwanted.restore, unwanted.force);
+    let last = record.last.filter(|last| {
+        let name = unwanted.name.unwrap_or(&last.name);
+        restore && name == last.name
+    });
+    if let (None, Some(last)) = (&known, last) {
+        return plan_restore(place, &last, force);
+    }
     let Some(installed) = known else {
         return plan_uninstall_unknown(place, unwanted.name.unwrap_or(DEFAULT_NAME), restore);
     };
@@ -53,6 +60,27 @@ pub(crate) fn plan_uninstall(place: Place, unwanted: &Unwanted<'_>) -> Result<Pl
         ));
     }
     take_out(place, &installed)
+}
+
+/// Plans to put the whole file back, though the entry has been taken out already.
+fn plan_restore(place: Place, last: &Installed, force: bool) -> Result<Plan, String> {
+    let new = backup(&place, last)?;
+    let file = place.file.display();
+    if place.old == new {
+        return Err(format!(
+            "{file} is what it was before the entry was written"
+        ));
+    }
+    if !force && digest_of(place.old.as_deref()) != last.written {
+        return Err(format!(
+            "{file} has been changed since the entry was taken out, and the backup lacks that: --force restores the backup all the same"
+        ));
+    }
+    Ok(Plan {
+        place,
+        new,
+        after: After::Uninstalled,
+    })
 }
 
 /// Takes the entry out of a file that others have changed, too.
