@@ -56,17 +56,25 @@ impl Machine {
     /// # Errors
     /// If a project's is wanted and the client has none.
     fn file(&self, client: &Client, project: bool) -> Result<PathBuf, String> {
-        if project {
-            let path = client.project.ok_or_else(|| {
-                format!(
-                    "{} has no files in projects: leave --project out",
-                    client.name
-                )
-            })?;
-            return Ok(self.env.working_folder().join(path));
+        let folder = self.env.working_folder();
+        let mut candidates: Vec<PathBuf> = match project {
+            true => client
+                .project
+                .iter()
+                .map(|path| folder.join(path))
+                .collect(),
+            false => self.candidates(client),
+        };
+        if candidates.is_empty() {
+            return Err(format!(
+                "{} has no files in projects: leave --project out",
+                client.name
+            ));
         }
-        let mut candidates = self.candidates(client);
         let found = candidates.iter().position(|path| files::exists(path));
+        // Of several builds of a client the one that is here.
+        let is_in_folder = |path: &PathBuf| files::exists(files::folder_of(path));
+        let found = found.or_else(|| candidates.iter().position(is_in_folder));
         Ok(candidates.swap_remove(found.unwrap_or(0)))
     }
 

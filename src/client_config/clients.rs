@@ -27,8 +27,8 @@ pub(crate) struct Client {
     pub(crate) key: &'static str,
     /// Of an entry.
     pub(crate) shape: Shape,
-    /// Its file in a project, from the project's folder; `None` where it has none.
-    pub(crate) project: Option<&'static str>,
+    /// The files that it may have in a project, from the project's folder, best first.
+    pub(crate) project: &'static [&'static str],
     /// Whether it is a program with a window, which gets few of a shell's variables.
     pub(crate) is_desktop: bool,
     /// Whether no tool can join its list while it runs: it lists once, or speaks revision 2026-07-28, in
@@ -43,7 +43,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Claude Desktop",
         "mcpServers",
         Shape::Plain,
-        None,
+        &[],
     )
     .desktop(),
     client(
@@ -51,7 +51,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Claude Code",
         "mcpServers",
         Shape::ClaudeCode,
-        Some(".mcp.json"),
+        &[".mcp.json"],
     )
     .with_fixed_list(),
     client(
@@ -59,7 +59,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Cursor",
         "mcpServers",
         Shape::Plain,
-        Some(".cursor/mcp.json"),
+        &[".cursor/mcp.json"],
     )
     .desktop(),
     client(
@@ -67,7 +67,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "VS Code",
         "servers",
         Shape::VsCode,
-        Some(".vscode/mcp.json"),
+        &[".vscode/mcp.json"],
     )
     .desktop(),
     client(
@@ -75,17 +75,17 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Codex",
         "mcp_servers",
         Shape::Codex,
-        Some(".codex/config.toml"),
+        &[".codex/config.toml"],
     )
     .in_format(Format::Toml)
     .with_fixed_list(),
-    client("windsurf", "Windsurf", "mcpServers", Shape::Plain, None).desktop(),
+    client("windsurf", "Windsurf", "mcpServers", Shape::Plain, &[]).desktop(),
     client(
         "zed",
         "Zed",
         "context_servers",
         Shape::Zed,
-        Some(".zed/settings.json"),
+        &[".zed/settings.json"],
     )
     .desktop(),
     client(
@@ -93,21 +93,22 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Gemini CLI",
         "mcpServers",
         Shape::Plain,
-        Some(".gemini/settings.json"),
+        &[".gemini/settings.json"],
     ),
     client(
         "opencode",
         "OpenCode",
         "mcp",
         Shape::OpenCode,
-        Some("opencode.jsonc"),
+        // As for the user, the first shadows the second.
+        &["opencode.jsonc", "opencode.json"],
     ),
     client(
         "copilot",
         "Copilot CLI",
         "mcpServers",
         Shape::Copilot,
-        Some(".mcp.json"),
+        &[".github/mcp.json"],
     )
     .with_fixed_list(),
     client(
@@ -115,7 +116,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Goose",
         "extensions",
         Shape::Goose,
-        Some(".goose/config.yaml"),
+        &[".goose/config.yaml"],
     )
     .in_format(Format::Yaml),
     client(
@@ -123,7 +124,7 @@ pub(crate) const CLIENTS: [Client; 12] = [
         "Continue",
         "mcpServers",
         Shape::Continue,
-        Some(".continue/mcpServers/sentinel.yaml"),
+        &[".continue/mcpServers/sentinel.yaml"],
     )
     .in_format(Format::Yaml),
 ];
@@ -182,7 +183,7 @@ const fn client(
     name: &'static str,
     key: &'static str,
     shape: Shape,
-    project: Option<&'static str>,
+    project: &'static [&'static str],
 ) -> Client {
     Client {
         id,

@@ -461,6 +461,40 @@ fn a_project_has_its_own_file() {
     assert!(!home.path(".vscode/mcp.json").exists());
 }
 
+#[test]
+fn no_client_writes_into_the_file_of_another_one_or_beside_its_own() {
+    let home = Home::new();
+    home.write("opencode.json", "{}");
+    home.does(&[
+        "install",
+        "claude-code",
+        "copilot",
+        "opencode",
+        "--project",
+        "--yes",
+    ]);
+    assert!(home.read(".mcp.json").contains("\"alwaysLoad\""));
+    assert!(home.read(".github/mcp.json").contains("\"deferTools\""));
+    assert!(home.read("opencode.json").contains("sentinel"));
+    assert!(!home.path("opencode.jsonc").exists());
+    home.does(&[
+        "uninstall",
+        "claude-code",
+        "copilot",
+        "opencode",
+        "--project",
+        "--yes",
+    ]);
+    assert!(!home.path(".mcp.json").exists());
+    assert_eq!(home.read("opencode.json"), "{}");
+    // Of several builds the one that is here gets its first file.
+    let folder = home.path("Code - Insiders/User");
+    fs::create_dir_all(&folder).unwrap();
+    home.does(&["install", "vscode", "--yes"]);
+    assert!(folder.join("mcp.json").exists());
+    assert!(!home.path("Code").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_running_claude_desktop_is_found() {
