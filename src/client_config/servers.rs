@@ -120,6 +120,7 @@ fn remote(value: &Value, url: &str) -> Result<Remote, String> {
 /// # Errors
 /// Why it can't.
 pub(crate) fn checked(mut remote: Remote) -> Result<Remote, String> {
+    remote.url = with_path(remote.url);
     if has_variables(&remote.url) {
         return Ok(remote);
     }
@@ -130,12 +131,21 @@ pub(crate) fn checked(mut remote: Remote) -> Result<Remote, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("its URL holds a user and a password: write them as a header".to_owned());
     }
-    // Ours would get /mcp where there is no path at all.
-    let after = remote.url.split_once("://").map_or("", |(_, after)| after);
-    if !after.contains(['/', '?', '#']) {
-        remote.url.push('/');
-    }
     Ok(remote)
+}
+
+/// The URL with a path: ours would get /mcp where there is none at all. A variable may hold one.
+fn with_path(mut url: String) -> String {
+    let Some((scheme, after)) = url.split_once("://") else {
+        return url;
+    };
+    let end = after.find(['/', '\\', '?', '#']).unwrap_or(after.len());
+    let (host, rest) = after.split_at(end);
+    if !rest.starts_with(['/', '\\']) && !has_variables(scheme) && !has_variables(host) {
+        let at = url.len() - rest.len();
+        url.insert(at, '/');
+    }
+    url
 }
 
 #[cfg(test)]

@@ -263,6 +263,23 @@ fn an_entry_of_ours_keeps_what_it_has_and_shows_no_secret() {
 }
 
 #[test]
+fn only_a_program_with_a_path_is_called_gone() {
+    let home = Home::new();
+    let cursor = |command: &str| {
+        let text = format!(r#"{{ "mcpServers": {{ "sentinel": {{ "command": "{command}" }} }} }}"#);
+        home.write(".cursor/mcp.json", &text);
+        home.does(&["install"])
+    };
+    assert!(!cursor("sentinel-gateway").contains("is gone"));
+    assert!(cursor("/none/sentinel-gateway").contains("whose program is gone"));
+    home.write(
+        "opencode/opencode.json",
+        r#"{ "mcp": { "sentinel": { "type": "local", "command": ["/none/sentinel-gateway"] } } }"#,
+    );
+    assert_eq!(home.does(&["install"]).matches("is gone").count(), 2);
+}
+
+#[test]
 fn nothing_is_written_without_a_yes() {
     let home = Home::new();
     let (client, file, text) = FILES[0];

@@ -219,6 +219,7 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     let (code, said) = terminal.end();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("notes is up"), "{said}");
+    assert!(!said.contains("hidden-token"), "{said}");
     assert_eq!(
         home.read("sentinel/secrets/notes-authorization"),
         "hidden-token\n"
@@ -233,6 +234,37 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     terminal.type_line("n");
     assert_eq!(terminal.end().0, 1);
     assert!(!home.path(".cursor/mcp.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_is_not_typed_to_the_end_leaves_the_terminal_as_it_was() {
+    use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
+
+    let home = Home::empty();
+    // A shell that shows afterwards what the terminal does.
+    let init = home.command(&["init"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "\"$0\" init; stty -a"])
+        .arg(init.get_program())
+        .current_dir(home.folder.path())
+        .env_clear();
+    for (name, value) in init.get_envs() {
+        shell.envs(value.map(|value| (name, value)));
+    }
+    let mut terminal = PseudoTerminal::start(&mut shell, 120, OnTerminal::All);
+    terminal.wait_for("URL of an MCP server");
+    terminal.type_line("http://127.0.0.1:9/mcp");
+    terminal.wait_for("Name (empty");
+    terminal.type_line("notes");
+    terminal.wait_for("Token, if it wants one");
+    terminal.type_keys("hidden\u{3}");
+    let (_, said) = terminal.end();
+    assert!(said.contains("nothing was written"), "{said}");
+    assert!(said.contains(" echo ") && said.contains(" isig "), "{said}");
+    assert!(!said.contains("hidden"), "{said}");
+    assert!(!home.path("sentinel/sentinel.toml").exists());
 }
 
 #[test]

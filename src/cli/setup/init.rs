@@ -1,6 +1,6 @@
 //! `init`: a first sentinel.toml, its servers tried at once.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read as _, Write};
 use std::time::Duration;
 
 use url::Url;
@@ -17,6 +17,9 @@ use crate::client_config::servers::{Remote, checked};
 use crate::config::{Environment, Overrides, load};
 use crate::files;
 use crate::text::{for_output, keep_from_output};
+
+const TOKEN: &str = "Token, if it wants one (empty: none, or sign in later): ";
+const ENDED: &str = "nothing was written: the input has ended";
 
 /// How long a new backend may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -191,7 +194,7 @@ fn asked() -> Result<Vec<(String, Remote)>, String> {
         let proposed = backend_name(&name_of(&url), &taken);
         let name = answer(&format!("Name (empty: {proposed}): "))?;
         let name = backend_name(if name.is_empty() { &proposed } else { &name }, &taken);
-        let token = answer("Token, if it wants one (empty: none, or sign in later): ")?;
+        let token = hidden_answer()?;
         let headers = match token.is_empty() {
             true => Vec::new(),
             false => vec![("Authorization".to_owned(), format!("Bearer {token}"))],
@@ -200,13 +203,60 @@ fn asked() -> Result<Vec<(String, Remote)>, String> {
     }
 }
 
-fn answer(question: &str) -> Result<String, String> {
+/// Asks for a token, which the terminal does not show.
+#[cfg(unix)]
+fn hidden_answer() -> Result<String, String> {
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+    /// What Ctrl-C types.
+    const END: u8 = 3;
+
+    let stdin = io::stdin();
+    let Ok(before) = tcgetattr(&stdin) else {
+        return answer(TOKEN);
+    };
+    let mut silent = before.clone();
+    // Ctrl-C ends the line and not the program, which would leave the terminal silent.
+    silent
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ISIG);
+    silent.local_modes.insert(LocalModes::ECHONL);
+    silent.special_codes[SpecialCodeIndex::VEOL] = END;
+    if tcsetattr(&stdin, OptionalActions::Now, &silent).is_err() {
+        return answer(TOKEN);
+    }
+    ask(TOKEN);
+    let mut line = Vec::new();
+    let mut bytes = stdin.lock().bytes().map_while(Result::ok);
+    let end = bytes.find_map(|byte| match byte {
+        b'\n' | END => Some(byte),
+        _ => {
+            line.push(byte);
+            None
+        }
+    });
+    let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
+    match (end, String::from_utf8(line)) {
+        (Some(b'\n'), Ok(line)) => Ok(line.trim().to_owned()),
+        (Some(b'\n'), Err(_)) => Err("nothing was written: the token is not UTF-8".to_owned()),
+        _ => Err(ENDED.to_owned()),
+    }
+}
+
+#[cfg(not(unix))]
+fn hidden_answer() -> Result<String, String> {
+    answer(&format!("(The token is shown as you type it.) {TOKEN}"))
+}
+
+fn ask(question: &str) {
     let mut out = anstream::stderr().lock();
     let _ = write!(out, "{question}").and_then(|()| out.flush());
-    drop(out);
+}
+
+fn answer(question: &str) -> Result<String, String> {
+    ask(question);
     let mut line = String::new();
     match io::stdin().lock().read_line(&mut line) {
         Ok(1..) => Ok(line.trim().to_owned()),
-        _ => Err("nothing was written: the input has ended".to_owned()),
+        _ => Err(ENDED.to_owned()),
     }
 }

@@ -1,11 +1,14 @@
 //! `install` without a name: which clients are here, and what each would get.
 
+use std::path::Path;
+
 use super::{Machine, print};
 use crate::cli::args::Writing;
 use crate::cli::exit::OK;
 use crate::cli::terminal::{Cell, DIM, Fit, PLAIN, Side, Table, stdout_width};
 use crate::client_config::clients::{CLIENTS, Client, Format};
-use crate::client_config::servers::is_ours;
+use crate::client_config::edit::Entry;
+use crate::client_config::servers::{command_line, is_ours};
 use crate::files;
 use crate::install::Place;
 
@@ -55,6 +58,13 @@ pub(super) fn show(machine: &Machine, writing: &Writing) -> u8 {
     OK
 }
 
+/// Whether the entry names a program by its path, where none is. One on `PATH` may be found.
+fn is_program_gone(entry: &Entry) -> bool {
+    let words = command_line(&entry.value).unwrap_or_default();
+    let program = words.first().map(Path::new);
+    program.is_some_and(|program| program.is_absolute() && !files::is_file(program))
+}
+
 /// What a client's file says of us.
 fn state(machine: &Machine, client: &'static Client, name: &str) -> String {
     if client.format == Format::Yaml {
@@ -75,11 +85,7 @@ fn state(machine: &Machine, client: &'static Client, name: &str) -> String {
         Err(_) => return "its file can't be read".to_owned(),
     };
     match entries.iter().find(|entry| is_ours(entry)) {
-        Some(entry)
-            if entry.value["command"]
-                .as_str()
-                .is_some_and(|command| !files::is_file(command.as_ref())) =>
-        {
+        Some(entry) if is_program_gone(entry) => {
             format!("has {}, whose program is gone", entry.name)
         }
         Some(entry) => format!("has {}", entry.name),

@@ -49,7 +49,17 @@ fn servers_over_http_are_found_in_every_spelling() {
 #[test]
 fn a_url_without_a_path_keeps_meaning_the_root() {
     assert_eq!(remote_of(json!({ "url": "https://h" })).0, "https://h/");
-    assert_eq!(remote_of(json!({ "url": "https://h/" })).0, "https://h/");
+    for (url, expected) in [
+        ("https://h/", "https://h/"),
+        ("https://h?k=v/w", "https://h/?k=v/w"),
+        ("https://h?k=${K}", "https://h/?k=${K}"),
+        ("https://h/mcp?k=v", "https://h/mcp?k=v"),
+        ("https://${H}", "https://${H}"),
+        ("https://${H:-h?k}?k=v", "https://${H:-h?k}?k=v"),
+        ("${BASE:-https://h}", "${BASE:-https://h}"),
+    ] {
+        assert_eq!(remote_of(json!({ "url": url })).0, expected);
+    }
 }
 
 #[test]
