@@ -96,6 +96,18 @@ pub(crate) fn has_servers(client: &Client, text: &str) -> bool {
     }
 }
 
+/// Whether a new entry, which follows at the end, adds a line end to the text before it.
+pub(crate) fn adds_line_end(client: &Client, text: &str) -> bool {
+    let (_, text) = without_bom(text);
+    client.format == Format::Toml && !text.is_empty() && !text.ends_with('\n')
+}
+
+/// The text without the line end of its last line.
+pub(crate) fn without_line_end(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
 fn edit(
     client: &Client,
     text: &str,

@@ -188,7 +188,7 @@ impl Imported {
         let mut names = std::iter::once(name.clone()).chain(numbered);
         let is_own = |name: &str| kept.iter().any(|(known, _)| known == name);
         let free = names.find(|name| !is_own(name) && (keep.is_free)(name, secret));
-        let name = free.unwrap_or(name);
+        let name = free.unwrap_or_else(|| name.clone());
         let named = match keep.tokens {
             Tokens::Files => format!("{{ file = {} }}", quoted(&name)),
             Tokens::Env => format!("{{ env = {} }}", quoted(&name)),

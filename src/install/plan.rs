@@ -144,6 +144,10 @@ pub(crate) fn plan_install(place: Place, wanted: &Wanted<'_>) -> Result<Plan, St
             Some(earlier) => earlier.made_servers,
             None => !edit::has_servers(client, text),
         },
+        made_line_end: match &earlier {
+            Some(earlier) => earlier.made_line_end,
+            None => current.is_none() && edit::adds_line_end(client, text),
+        },
         backup: earlier.as_ref().and_then(|earlier| earlier.backup),
         edited_between: earlier.as_ref().is_some_and(|earlier| {
             let now = place.old.as_deref().map(digest);

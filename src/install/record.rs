@@ -46,6 +46,9 @@ pub(super) struct Installed {
     pub(super) removed: Vec<Removed>,
     /// The object for all servers was made for our entry.
     pub(super) made_servers: bool,
+    /// The last line of the file got its line end for our entry.
+    #[serde(default)]
+    pub(super) made_line_end: bool,
     /// The backup from before; `None` where there was no file.
     pub(super) backup: Option<u32>,
     /// SHA-256 of the file as it was written.

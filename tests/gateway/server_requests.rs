@@ -271,6 +271,7 @@ fn the_uris_of_large_messages_are_those_of_clients() {
     let asked = gateway.next_request("sampling/createMessage");
     shown(&asked.params()["messages"][0]["content"]);
     gateway.respond(&asked, json!({}));
+    two.wait_for_requests("response", 1);
     gate.open();
     shown(&gateway.answer(call).result()["content"]);
 

@@ -63,9 +63,9 @@ const DENY: [&str; 3] = ["disabled_tools", "disabledTools", "excludeTools"];
 /// Why it stays with the client.
 pub(super) fn with_members(entry: &Value, mut remote: Remote) -> Result<Remote, String> {
     for (key, member) in entry.as_object().into_iter().flatten() {
-        let known = KNOWN.iter().chain(&ALLOW).chain(&DENY);
+        let mut known = KNOWN.iter().chain(&ALLOW).chain(&DENY);
         let is_comment = key.starts_with(['_', '$', '/', '#']);
-        if !is_comment && !member.is_null() && !known.into_iter().any(|known| known == key) {
+        if !is_comment && !member.is_null() && !known.any(|known| known == key) {
             return Err(lost(key));
         }
     }

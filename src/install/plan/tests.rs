@@ -192,6 +192,61 @@ fn entries_that_became_backends_come_back_also_after_an_edit_by_hand() {
     }
 }
 
+/// What a user may write by hand: a comment at the beginning, one at the end, and another value.
+fn by_hand(client: &Client, text: &str, at: usize) -> String {
+    let (mark, text) = match text.strip_prefix('\u{feff}') {
+        Some(text) => ("\u{feff}", text),
+        None => ("", text),
+    };
+    let sign = if client.format == Format::Toml {
+        "#"
+    } else {
+        "//"
+    };
+    let edited = match at {
+        0 => format!("{sign} by hand\n{text}"),
+        1 if text.is_empty() || text.ends_with('\n') => format!("{text}{sign} by hand\n"),
+        1 => format!("{text}\n{sign} by hand\n"),
+        _ => text
+            .replace("http://b", "http://by-hand")
+            .replace("\"x\"", "\"y\""),
+    };
+    format!("{mark}{edited}")
+}
+
+#[test]
+fn every_byte_outside_of_the_entry_stays_after_an_edit_by_hand() {
+    let more = [
+        ("vscode", "{\n  \"inputs\": [],\n  // b\n}\n"),
+        ("codex", "model = \"x\""),
+        ("codex", "model = \"x\"\r\n\r\n\r\n"),
+        (
+            "codex",
+            "[mcp_servers.b]\nurl = \"http://b\"\n\n[tui]\nk = \"x\" # x\n\n",
+        ),
+    ];
+    let more = more.map(|(id, text)| (client(id), text.to_owned()));
+    for (client, text) in fixtures().into_iter().chain(more) {
+        // A file that was made for the entry has nothing else.
+        let is_made = text.is_empty() && client.format == Format::Json;
+        for at in (0..3).filter(|_| !is_made) {
+            let home = Home::new(client, Some(&text));
+            home.install(&[]).unwrap().apply().unwrap();
+            let installed = home.text().unwrap();
+            let edited = by_hand(client, &installed, at);
+            fs::write(home.file(), &edited).unwrap();
+            home.uninstall(false, false).unwrap().apply().unwrap();
+            let expected = by_hand(client, &text, at);
+            let mut found = home.text().unwrap();
+            if text == "{}" {
+                // An object without members may have got a line for its end.
+                found = found.replace("{\n}", "{}");
+            }
+            assert_eq!(found, expected, "{}: {installed:?}", client.id);
+        }
+    }
+}
+
 #[test]
 fn a_restored_file_is_the_backup_byte_for_byte_and_changed_ones_need_force() {
     let text = "{ \"mcpServers\": { \"a\": {} } }";

@@ -95,12 +95,18 @@ fn take_out(place: Place, installed: &Installed) -> Result<Plan, String> {
     let refused = |why: String| place.refusal(&why);
     let found = place.entries()?;
     let mut new = place.text()?.to_owned();
-    if found.iter().any(|entry| entry.name == installed.name) {
+    let current = found.iter().find(|entry| entry.name == installed.name);
+    if let Some(current) = current {
         new = match &installed.before {
             Some(before) => edit::set(client, &new, &installed.name, &Content::Raw(before)),
             None => edit::remove(client, &new, &installed.name),
         }
         .map_err(refused)?;
+        // Unless something has been written behind the entry.
+        let was_last = place.text()?.trim_end().ends_with(current.raw.trim_end());
+        if installed.made_line_end && was_last {
+            new = edit::without_line_end(&new).to_owned();
+        }
     }
     for removed in &installed.removed {
         if !found.iter().any(|entry| entry.name == removed.name) {
