@@ -74,21 +74,6 @@ pub(crate) fn check_text(text: String, path: &Path, env: &Environment) -> Result
     Ok(config)
 }
 
-/// Checks what is to be written, as if it stood in the user's file at this path and that were all of it.
-///
-/// # Errors
-/// As [`load`].
-pub(crate) fn check_text(text: String, path: &Path, env: &Environment) -> Result<Config, Problems> {
-    let (_, administrators) = administrator::text(env);
-    let sources = Sources {
-        administrator: Administrator::read(env, administrators?)?,
-        found: FoundFile::chosen(path.to_owned()),
-        text: Some(text),
-    };
-    let (config, _) = merge(sources, &Overrides::default(), env, Occasion::Start)?;
-    Ok(config)
-}
-
 /// What a file says; the problems, if it can't be read.
 type Text = Result<Option<String>, Problems>;
 

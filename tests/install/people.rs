@@ -279,7 +279,10 @@ fn a_token_that_is_not_typed_to_the_end_leaves_the_terminal_as_it_was() {
     terminal.type_keys("hidden\u{3}");
     let (_, said) = terminal.end();
     assert!(said.contains("nothing was written"), "{said}");
-    assert!(!said.contains("-echo ") && !said.contains("-isig"), "{said}");
+    assert!(
+        !said.contains("-echo ") && !said.contains("-isig"),
+        "{said}"
+    );
     assert!(said.contains("isig"), "{said}");
     assert!(!said.contains("hidden"), "{said}");
     assert!(!home.path("sentinel/sentinel.toml").exists());
