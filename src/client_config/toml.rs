@@ -51,7 +51,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
             },
         ));
     }
-    entries.sort_by_key(|(start, _)| *start);
+    entries.sort_unstable_by_key(|(start, _)| *start);
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
@@ -63,7 +63,7 @@ fn node_of(text: &str, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Array(items) => Node::List(items.iter().map(|item| node_of(text, item)).collect()),
         DeValue::Table(table) => {
             let mut members: Vec<_> = table.iter().collect();
-            members.sort_by_key(|(key, _)| key.span().start);
+            members.sort_unstable_by_key(|(key, _)| key.span().start);
             let members = members.into_iter();
             Node::Map(
                 members
@@ -224,7 +224,7 @@ fn places(text: &str, servers: &DeTable<'_>, name: &str) -> Option<Places> {
     if !sections_of(text, value, &mut sections) && !text[span].starts_with('[') {
         return None;
     }
-    sections.sort_by_key(|section| section.start);
+    sections.sort_unstable_by_key(|section| section.start);
     Some(Places::Sections(sections))
 }
 

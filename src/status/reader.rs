@@ -55,7 +55,7 @@ pub(crate) async fn read_all(folders: &[PathBuf]) -> (Vec<GatewayStatus>, Vec<Un
             }
         }
     }
-    documents.sort_by_key(|document| (document.started_at, document.pid));
+    documents.sort_unstable_by_key(|document| (document.started_at, document.pid));
     (documents, unread)
 }
 

@@ -77,6 +77,16 @@ impl Turns {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::thread::Result<T> {
+        let done = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&done);
+        self.run_off_loop(Box::new(move || *result.lock() = Some(work())))
+            .await?;
+        let done = done.lock().take();
+        done.ok_or_else(gone)
+    }
+
+    /// Its code, which is the same for all kinds of work.
+    async fn run_off_loop(&self, work: Box<dyn FnOnce() + Send>) -> std::thread::Result<()> {
         let permit = self.0.acquire().await;
         // Shared, so that it is not lost if there can be no other thread.
         let shared = Arc::new(Mutex::new(Some((work, permit))));

@@ -72,9 +72,11 @@ fn print(survey: &BackendSurvey, entry: &Entry, out: &mut impl Write) -> io::Res
             writeln!(out, "{}", fitted.join("\n"))?;
         }
     }
-    let mut parameters = Parameters::of_tool(definition).known;
-    // Stable: within both, by name.
-    parameters.sort_by_key(|parameter| !parameter.required);
+    let known = Parameters::of_tool(definition).known.into_iter();
+    // Within both, by name.
+    let (mut parameters, optional): (Vec<_>, Vec<_>) =
+        known.partition(|parameter| parameter.required);
+    parameters.extend(optional);
     writeln!(out)?;
     if parameters.is_empty() {
         writeln!(out, "It takes no arguments that it names.")?;

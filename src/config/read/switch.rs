@@ -65,7 +65,7 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
     }
     let mut edited = text.to_owned();
     // From the end, so that the places of those before it stay.
-    edits.sort_by_key(|edit| Reverse(edit.at.start));
+    edits.sort_unstable_by_key(|edit| Reverse(edit.at.start));
     for Edit { at, text: new } in edits {
         edited.replace_range(at, &new);
     }

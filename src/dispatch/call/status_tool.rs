@@ -35,7 +35,8 @@ pub(super) async fn status(arguments: &Value, snapshot: &Arc<Snapshot>) -> Resul
             ));
         }
     }
-    all.sort_by_key(is_well);
+    let (well, mut all): (Vec<_>, Vec<_>) = all.into_iter().partition(is_well);
+    all.extend(well);
     for backend in all.iter().take(MAX_SERVERS) {
         // Can't fail: it is a string.
         let _ = writeln!(text, "- {}: {}", backend.name, line(backend));
