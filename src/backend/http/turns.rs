@@ -92,7 +92,8 @@ impl Turns {
         let shared = Arc::new(Mutex::new(Some((work, permit))));
         let working = move || {
             let (work, _permit) = shared.lock().take()?;
-            Some(work())
+            work();
+            Some(())
         };
         let spawn = AssertUnwindSafe(|| tokio::task::spawn_blocking(working.clone()));
         let done = match catch_unwind(spawn) {

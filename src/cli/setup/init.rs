@@ -231,12 +231,12 @@ fn hidden_answer() -> Result<String, String> {
     ask(TOKEN);
     let mut line = Vec::new();
     let mut bytes = stdin.lock().bytes().map_while(Result::ok);
-    let end = bytes.find_map(|byte| match byte {
-        b'\n' | END => Some(byte),
-        _ => {
-            line.push(byte);
-            None
+    let end = bytes.find(|byte| {
+        let is_end = matches!(*byte, b'\n' | END);
+        if !is_end {
+            line.push(*byte);
         }
+        is_end
     });
     let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
     match (end, String::from_utf8(line)) {

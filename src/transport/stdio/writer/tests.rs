@@ -178,7 +178,7 @@ async fn the_newest_state_of_each_task_comes_however_large_it_is() {
     writer.join(Duration::from_secs(10)).await.unwrap();
     for task in 0..4 {
         let of_task = |line: &&String| line.starts_with(&format!("{task} "));
-        let newest = lines.iter().filter(of_task).next_back().unwrap();
+        let newest = lines.iter().rfind(of_task).unwrap();
         assert!(newest.starts_with(&format!("{task} last ")), "{newest:.40}");
     }
     assert_eq!((outbox.queue.lock().bytes, budget.held()), (0, 0));
