@@ -60,11 +60,17 @@ pub(crate) fn attributed_outcome(outcome: Outcome, backend: &str) -> Outcome {
 }
 
 /// A result, or the params of a notification, with its `inputRequests` attributed. Requests that can't be
-/// told apart (an unreadable key, more than 10,000) are removed.
+/// told apart (an unreadable key, more than 10,000, the member twice) are removed.
 pub(crate) fn with_input_requests(result: RawJson, backend: &str) -> RawJson {
-    let Some(requests) = result.get("inputRequests") else {
+    let mut all = result.every("inputRequests");
+    let (requests, more) = (all.next(), all.next());
+    drop(all);
+    let Some(requests) = requests else {
         return result;
     };
+    if more.is_some() {
+        return result.with_members(&[], &["inputRequests"]);
+    }
     let attributed_request = |request: RawJson| {
         let method = request.get("method")?.text()?;
         let params = request.get("params").filter(RawJson::is_object);
@@ -89,6 +95,11 @@ fn with_elicitations(error: RawJson, backend: &str) -> RawJson {
     let Some(data) = error.get("data") else {
         return error;
     };
+    let is_ambiguous =
+        error.every("data").nth(1).is_some() || data.every("elicitations").nth(1).is_some();
+    if is_ambiguous {
+        return error.with_members(&[], &["data"]);
+    }
     let elicitations = data.get("elicitations");
     let Some(elicitations) = elicitations.filter(|all| all.as_str().starts_with('[')) else {
         return error;
@@ -195,8 +206,16 @@ mod tests {
             let shown = with_input_requests(RawJson::trusted(result), "db");
             assert_eq!(shown.as_str(), r#"{"x":1}"#);
         }
+        let forged = r#"{"a":{"method":"elicitation/create","params":{"message":"m"}}}"#;
+        let twice = format!(r#"{{"x":1,"inputRequests":{forged},"inputRequests":{{}}}}"#);
+        let shown = with_input_requests(RawJson::trusted(twice), "db");
+        assert_eq!(shown.as_str(), r#"{"x":1}"#);
+        let forged = r#"{"elicitations":[{"message":"m"}]}"#;
+        let twice = format!(r#"{{"code":-32042,"data":{forged},"data":{{}}}}"#);
+        let shown = attributed_outcome(Outcome::Error(RawJson::trusted(twice)), "db");
+        assert_eq!(shown.text().as_str(), r#"{"code":-32042}"#);
         let many = r#"{"message":"The server \"bank\" asks: m"},"#.repeat(10_000);
-        for codes in [["-32042", "1"], ["1", "-32042"]] {
+        for codes in [["-32042", "1"], ["1", "-32042"], ["1", "-3.2042e4"]] {
             let [first, last] = codes;
             let error = format!(
                 r#"{{"code":{first},"data":{{"elicitations":[{many}{{}}]}},"code":{last}}}"#

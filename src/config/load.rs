@@ -43,8 +43,10 @@ impl Config {
 pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems> {
     let (stamp, text) = administrator::text(env);
     let administrator = Administrator::read(env, text?)?;
-    let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
-    let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
+    let has_backends = !administrator.written.backends.is_empty();
+    let is_optional = !overrides.backends.is_empty() || has_backends;
+    let named = overrides.config.as_deref();
+    let found = read::locate(named, is_optional, has_backends, env)?;
     let user = UserFile::of(&found, env);
     let read = origin::stamps_before(&user, &found, env, stamp);
     let path = found.path.as_ref();

@@ -20,7 +20,9 @@ pub(super) fn of_notification(
     if method == "notifications/message" {
         return DropPolicy::BestEffort;
     }
+    // What waits is counted by source, so a line never takes the place of another source's.
     let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
     match task::of_notification(notification) {
         // The newest state of a task is the one that counts, and clients may wait for it alone.
         Some(id) => {
@@ -28,7 +30,7 @@ pub(super) fn of_notification(
             return DropPolicy::Newest(hasher.finish());
         }
         // Of an extension's, the newest of a method is enough: what it means is not known.
-        None if is_foreign(method) => (source, method).hash(&mut hasher),
+        None if is_foreign(method) => method.hash(&mut hasher),
         None => line.hash(&mut hasher),
     }
     DropPolicy::Coalesce(hasher.finish())
@@ -74,5 +76,13 @@ mod tests {
         assert_eq!(state("a:1", "working", one), state("a:1", "completed", one));
         assert_ne!(state("a:1", "working", one), state("a:2", "working", one));
         assert_ne!(state("a:1", "working", one), state("a:1", "working", two));
+        let from = |source| {
+            let notification = Notification {
+                method: custom.into(),
+                params: None,
+            };
+            of_notification(source, &notification, None, &Bytes::new())
+        };
+        assert_ne!(from(NoticeSource::Calls), from(NoticeSource::Gateway));
     }
 }

@@ -46,18 +46,13 @@ pub(crate) fn code_of(error: &RawJson) -> Option<i64> {
         ..=READ_WHOLE => error.get("code"),
         _ => error.get_within(READ_WHOLE, "code"),
     };
-    parsed(&code?)
+    code?.as_str().parse().ok()
 }
 
-/// Whether any reader can find this code in a JSON-RPC error object.
+/// Whether any reader can find this code in a JSON-RPC error object: of several, and as `-32042.0`.
 pub(crate) fn may_have_code(error: &RawJson, code: i64) -> bool {
-    error
-        .every("code")
-        .any(|found| parsed(&found) == Some(code))
-}
-
-fn parsed(code: &RawJson) -> Option<i64> {
-    code.as_str().parse().ok()
+    let mut codes = error.every("code");
+    codes.any(|found| found.as_str().parse::<f64>() == Ok(code as f64))
 }
 
 /// Whether a result is an error of the tool's own.

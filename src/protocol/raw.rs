@@ -153,7 +153,9 @@ impl RawJson {
         let beginning = Self(self.0.slice(..bytes.min(self.0.len())));
         let mut members = beginning.scan();
         let member = members.find(|member| self.is_named(member, key))?;
-        Some(Self(self.0.slice(member.value)))
+        // A number at the end of what is read may go on.
+        let is_whole = member.value.end < beginning.0.len();
+        is_whole.then(|| Self(self.0.slice(member.value)))
     }
 
     /// The values of all members of that name: none for anything but an object.

@@ -13,7 +13,7 @@ use crate::backend::HttpBackend;
 use crate::call_report::BackendId;
 use crate::catalog::{Around, may_have_uris, with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Notification, RawJson};
+use crate::protocol::{Kind, Notification, RawJson};
 
 /// Largest message whose URIs the loop maps, in bytes: some hundreds. A server decides how many there are.
 const SMALL: usize = 16 * 1024;
@@ -215,6 +215,13 @@ impl Snapshot {
     /// The only backend that has files around this URI. With `by_names` those that results have named
     /// show that, too. Takes a look at every URI; only where no other table has this one.
     fn owner_around(&self, uri: &str, by_names: bool) -> Option<BackendId> {
+        // One that hasn't listed yet may have it.
+        let is_expected = |backend: &Arc<HttpBackend>| {
+            self.awaits(backend.id, Kind::Resource) && backend.failures() == 0
+        };
+        if self.backends.iter().any(is_expected) {
+            return None;
+        }
         let mut around = Around::new(uri);
         self.catalog.uris().look_around(&mut around);
         self.named_uris.look_around(&mut around, by_names);

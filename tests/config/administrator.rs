@@ -71,6 +71,13 @@ fn administrator_backends_come_first_and_need_no_file_of_the_user() {
     let config = alone.load(&Overrides::default()).unwrap();
     assert_eq!(names(&config), ["db"]);
     assert_held(&config);
+    // A file of the folder that is open is a stranger's.
+    let beside = Machine::new()
+        .write(ADMINISTRATORS_FILE, ADMINISTRATORS)
+        .write(WORKING_FILE, ONE);
+    let config = beside.load(&Overrides::default()).unwrap();
+    assert_eq!(names(&config), ["db"]);
+    assert!(warned(&config, &["sentinel.toml", "--config"]));
     // Without backends in it there has to be another config.
     let empty = Machine::new().write(ADMINISTRATORS_FILE, "[gateway]\nrepeat_limit = 5\n");
     let problems = empty.load(&Overrides::default()).unwrap_err();
@@ -384,16 +391,7 @@ fn administrator_file_has_its_own_keys_and_a_bad_one_stops_all() {
 }
 
 #[test]
-fn administrator_backends_stand_beside_what_a_folder_or_a_profile_has() {
-    let machine = Machine::new()
-        .write(ADMINISTRATORS_FILE, ADMINISTRATORS)
-        .write(WORKING_FILE, &format!("{ONE}headers.K = '${{SECRET}}'\n"))
-        .set("SECRET", "hunter2");
-    let config = machine.load(&Overrides::default()).unwrap();
-    assert_eq!(names(&config), ["db", "one"]);
-    // The folder's file is not trusted, the administrator's is.
-    assert_held(&config);
-    assert!(missing(&find(&config, "one").headers[0].1).contains("not trusted"));
+fn administrator_backends_stand_beside_what_a_profile_has() {
     let machine = Machine::new()
         .write(ADMINISTRATORS_FILE, ADMINISTRATORS)
         .write(

@@ -173,6 +173,10 @@ fn edit(
     on: bool,
     of_administrator: Option<&str>,
 ) -> Result<bool, String> {
+    if !on {
+        // Without it there is nothing that two commands could take turns by.
+        files::make_folder(files::folder_of(file)).map_err(|error| error.to_string())?;
+    }
     let _guard = files::guard(files::folder_of(file));
     let read = || -> io::Result<String> {
         let bytes = match files::read_up_to(file, MAX_BYTES) {
@@ -192,8 +196,7 @@ fn edit(
     let Some(edited) = edited else {
         return Ok(false);
     };
-    let written = files::make_folder(files::folder_of(file))
-        .and_then(|()| files::replace(file, edited.as_bytes(), Readers::Anyone));
+    let written = files::replace(file, edited.as_bytes(), Readers::Anyone);
     written.map_err(|error| error.to_string())?;
     Ok(true)
 }

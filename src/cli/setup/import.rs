@@ -140,7 +140,8 @@ impl Import {
             |other: &Remote| other.url == remote.url && other.headers == remote.headers;
         let mut new = self.new.iter();
         if let Some((other, same)) = new.find(|(other, _)| is_reached_alike(other)) {
-            return match *other == *remote {
+            let is_limited_alike = other.tools == remote.tools && other.sign_in == remote.sign_in;
+            return match is_limited_alike {
                 true => Ok((same.name.clone(), false)),
                 false => Err(limited_otherwise(&same.name)),
             };

@@ -102,7 +102,10 @@ fn mcp_remote(words: &[String]) -> Option<Target> {
             _ if LOST.contains(&(option, false)) => {}
             // The port that a browser returns to.
             port if port.bytes().all(|b| b.is_ascii_digit()) => {}
-            _ => target.unknown = Some(option.to_owned()),
+            // What follows may be its value.
+            _ => {
+                target.unknown.get_or_insert_with(|| option.to_owned());
+            }
         }
     }
     if oauth != OAuth::default() {

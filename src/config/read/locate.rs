@@ -44,10 +44,12 @@ impl FoundFile {
 }
 
 /// Searches `--config`, `$SENTINEL_CONFIG`, the user's config folder and the working folder, in this
-/// order. Finding none is an error unless `optional`; whether a named file exists is not checked.
+/// order. Finding none is an error unless `optional`; whether a named file exists is not checked. Where
+/// the administrator's file `has_backends`, the working folder's is none: anybody may have written it.
 pub(in crate::config) fn locate(
     named: Option<&Path>,
     optional: bool,
+    has_backends: bool,
     env: &Environment,
 ) -> Result<FoundFile, Problems> {
     let named = match named {
@@ -72,6 +74,15 @@ pub(in crate::config) fn locate(
             })),
             path: Some(user),
             trusted: true,
+        });
+    }
+    if let Some(path) = working.as_ref().filter(|_| has_backends) {
+        return Ok(FoundFile {
+            warnings: vec![format!(
+                "{} is ignored, because the administrator's file has backends; use --config to run with it",
+                path.display()
+            )],
+            ..FoundFile::none()
         });
     }
     if working.is_none() && !optional {

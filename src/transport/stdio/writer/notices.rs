@@ -1,7 +1,7 @@
 //! Lines that belong to no request, for a client that reads late.
 //!
-//! Owns their order, and how many of them each source may have waiting: a backend says as many as it
-//! likes, and no request depends on them. It must not know what a line contains.
+//! Owns their order, and how many bytes each source may have waiting: a backend says as much as it
+//! likes, and no request depends on it. It must not know what a line contains.
 
 use std::collections::{HashMap, VecDeque};
 
