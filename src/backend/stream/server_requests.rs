@@ -23,8 +23,18 @@ const MAX_REFUSED: usize = 64;
 pub(super) struct ServerRequests<'a> {
     /// The backend's name, for the log.
     backend: &'a str,
-    answers: FuturesUnordered<BoxFuture<'a, (Id, Result<(), BackendError>)>>,
-    open: Vec<(Id, AbortHandle)>,
+    /// With the number of the request, `None` for one that is refused.
+    answers: FuturesUnordered<BoxFuture<'a, (Option<u64>, Result<(), BackendError>)>>,
+    open: Vec<OpenRequest>,
+    /// Requests so far. Their ids are the server's, and cost what it likes to be compared.
+    count: u64,
+}
+
+/// A request that is being answered.
+struct OpenRequest {
+    number: u64,
+    id: Id,
+    handle: AbortHandle,
 }
 
 impl<'a> ServerRequests<'a> {
@@ -33,6 +43,7 @@ impl<'a> ServerRequests<'a> {
             backend,
             answers: FuturesUnordered::new(),
             open: Vec::new(),
+            count: 0,
         }
     }
 
@@ -48,14 +59,20 @@ impl<'a> ServerRequests<'a> {
             return self.refuse(responder, id);
         }
         let (handle, registration) = AbortHandle::new_pair();
-        self.open.push((id.clone(), handle));
+        let number = self.count;
+        self.count += 1;
+        self.open.push(OpenRequest {
+            number,
+            id: id.clone(),
+            handle,
+        });
         let answer = async move {
             let answered = Abortable::new(handler.request(request), registration).await;
             let sent = match answered {
-                Ok(outcome) => responder(id.clone(), outcome).await,
+                Ok(outcome) => responder(id, outcome).await,
                 Err(Aborted) => Ok(()),
             };
-            (id, sent)
+            (Some(number), sent)
         };
         self.answers.push(Box::pin(answer));
     }
@@ -71,15 +88,15 @@ impl<'a> ServerRequests<'a> {
         if !is_dropped {
             let why = format!("{MAX_OPEN} requests on this stream are open already");
             let refusal = RpcError::new(INTERNAL_ERROR, why).into();
-            let answer = async move { (id.clone(), responder(id, refusal).await) };
+            let answer = async move { (None, responder(id, refusal).await) };
             self.answers.push(Box::pin(answer));
         }
     }
 
     /// The server cancels a request of its own (MCP 2025-11-25, basic/utilities/cancellation).
     pub(super) fn cancel(&mut self, id: &Id) {
-        for (_, handle) in self.open.iter().filter(|(open, _)| open == id) {
-            handle.abort();
+        for open in self.open.iter().filter(|open| open.id == *id) {
+            open.handle.abort();
         }
     }
 
@@ -94,8 +111,8 @@ impl<'a> ServerRequests<'a> {
     /// When the answer could not be sent because the session has ended.
     pub(super) async fn settled(&mut self) -> Result<(), BackendError> {
         match self.answers.next().await {
-            Some((id, sent)) => {
-                self.open.retain(|(open, _)| *open != id);
+            Some((number, sent)) => {
+                self.open.retain(|open| Some(open.number) != number);
                 sent
             }
             None => std::future::pending().await,
