@@ -63,7 +63,7 @@ impl Id {
     /// `"7"`, `7.0` or `70e-1` for `7`. To be asked only where no other request can be meant.
     pub(crate) fn is_value_of(&self, other: &Self) -> bool {
         let own = self.0.as_str();
-        if other.0.as_bytes().len() > MAX_ESCAPED {
+        if other.is_long() {
             return false;
         }
         if let Ok(text) = other.0.read::<String>() {
@@ -76,6 +76,11 @@ impl Id {
             .is_some_and(|(own, other)| own as f64 == other)
     }
 
+    /// Whether it is longer than any id that the gateway sends.
+    pub(crate) fn is_long(&self) -> bool {
+        self.0.as_bytes().len() > MAX_ESCAPED
+    }
+
     /// The exact JSON text.
     pub fn raw(&self) -> &RawJson {
         &self.0
@@ -85,8 +90,7 @@ impl Id {
     /// may be compared with many others.
     fn canonical(&self) -> Cow<'_, [u8]> {
         let text = self.0.as_bytes();
-        let is_short = text.len() <= MAX_ESCAPED;
-        let escaped = is_short && text.starts_with(b"\"") && text.contains(&b'\\');
+        let escaped = !self.is_long() && text.starts_with(b"\"") && text.contains(&b'\\');
         match escaped.then(|| self.0.read::<String>()) {
             Some(Ok(decoded)) => Cow::Owned(format!("\"{decoded}\"").into_bytes()),
             _ => Cow::Borrowed(text),

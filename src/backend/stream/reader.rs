@@ -31,7 +31,7 @@ pub(in crate::backend) use refusal::RefusalBody;
 const MAX_NOTIFICATION: usize = 1024 * 1024;
 /// Largest params of a cancellation, in bytes: an id and a reason.
 const MAX_CANCELLATION: usize = 64 * 1024;
-/// The work of a notification, in bytes: others have work with it after its reader.
+/// The work of a notification or a request, in bytes: others have work with it after its reader.
 const PASSED_ON: usize = 8 * EACH;
 
 /// One response that is being read.
@@ -304,7 +304,8 @@ impl<'a> ResponseReader<'a> {
                     work = PASSED_ON;
                 }
                 ReaderItem::Request(request) => {
-                    server_requests.add(self.handler, self.responder, request)
+                    server_requests.add(self.handler, self.responder, request);
+                    work = PASSED_ON;
                 }
                 ReaderItem::Nothing => {}
             }
@@ -376,7 +377,7 @@ impl<'a> ResponseReader<'a> {
             trace.mark_without_id();
         }
         match own
-            .or(id.as_ref())
+            .or(id.as_ref().filter(|id| !id.is_long()))
             .and_then(|id| self.sink.response(id, answer))
         {
             Some(answer) => ReaderItem::Answer(answer),

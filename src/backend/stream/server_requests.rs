@@ -23,12 +23,14 @@ const MAX_REFUSED: usize = 64;
 pub(super) struct ServerRequests<'a> {
     /// The backend's name, for the log.
     backend: &'a str,
-    /// With the number of the request, `None` for one that is refused.
-    answers: FuturesUnordered<BoxFuture<'a, (Option<u64>, Result<(), BackendError>)>>,
+    answers: FuturesUnordered<BoxFuture<'a, Answered>>,
     open: Vec<OpenRequest>,
     /// Requests so far. Their ids are the server's, and cost what it likes to be compared.
     count: u64,
 }
+
+/// The number of a request, `None` for one that is refused, and whether the answer was sent.
+type Answered = (Option<u64>, Result<(), BackendError>);
 
 /// A request that is being answered.
 struct OpenRequest {
