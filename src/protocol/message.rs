@@ -50,10 +50,8 @@ impl Id {
     /// Takes the id of a response. Any number is one: some servers read ids as numbers and write `7`
     /// as `7.0`. It equals no id that the gateway has sent.
     fn of_response(raw: RawJson) -> Option<Self> {
-        let is_number = raw
-            .as_str()
-            .starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        match is_number {
+        let begins_number = |c: char| c == '-' || c.is_ascii_digit();
+        match raw.as_str().starts_with(begins_number) {
             true => Some(Self(raw)),
             false => Self::from_raw(raw),
         }
@@ -62,10 +60,10 @@ impl Id {
     /// Whether this, which the gateway sent as an integer, is the same value in another JSON type:
     /// `"7"`, `7.0` or `70e-1` for `7`. To be asked only where no other request can be meant.
     pub(crate) fn is_value_of(&self, other: &Self) -> bool {
-        let own = self.0.as_str();
         if other.is_long() {
             return false;
         }
+        let own = self.0.as_str();
         if let Ok(text) = other.0.read::<String>() {
             return text == own;
         }

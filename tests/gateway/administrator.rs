@@ -406,13 +406,16 @@ fn fault_103_a_denial_takes_effect_with_flags_alone_and_with_a_config_that_was_f
         backends: vec![("own".to_owned(), own.url())],
         ..Overrides::default()
     };
-    let users = own.entry("own", "");
-    for (users, flags) in [(None, flags), (Some(&users), Overrides::default())] {
+    let (users, free) = (own.entry("own", ""), team.entry("team", ""));
+    // A found file is none where the administrator's has backends at the start.
+    for (users, flags, free, listed) in [
+        (None, flags, &*free, &["act", "look", "mine"][..]),
+        (Some(&*users), Overrides::default(), "", &["mine"]),
+    ] {
         let folder = TempDir::new().unwrap();
         let folder = folder.path();
-        let free = team.entry("team", "");
-        let mut gateway = start(folder, &free, users.map(String::as_str), &flags);
-        assert_eq!(gateway.tool_names(), ["act", "look", "mine"]);
+        let mut gateway = start(folder, free, users, &flags);
+        assert_eq!(gateway.tool_names(), listed);
         let denied = team.entry("team", "tools.deny = [\"act\"]");
         until_listed(&mut gateway, folder, &denied, &["look", "mine"]);
         // The found file is kept as it was, also where it is gone.

@@ -42,9 +42,8 @@ pub struct ResponseReader<'a> {
     pub sink: &'a dyn ResponseSink,
     /// The era of the request. A modern server must not send requests on this stream.
     pub era: Era,
-    /// Whether this is `server/discover` to find out the era. Then an error without an id is an
-    /// answer whatever the status, since servers don't echo the id of a request that they don't
-    /// understand.
+    /// Whether this is `server/discover` to find out the era. Then an error without an id is an answer
+    /// whatever the status: servers don't echo the id of a request that they don't understand.
     pub probing: bool,
     /// Whether the request had a session id, so that 404 means that the session is lost.
     pub in_session: bool,
