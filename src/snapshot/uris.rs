@@ -4,7 +4,6 @@
 //! results; and how much of that the loop does. With one backend nothing is mapped, and nothing is
 //! remembered.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::Snapshot;
@@ -106,7 +105,7 @@ impl Snapshot {
     ) -> T {
         let (snapshot, mapped_by) = (Arc::clone(self), Arc::clone(backend));
         let mapped = backend.off_loop(move || work(&snapshot, &mapped_by, own));
-        mapped.await.unwrap_or_else(|panic| resume_unwind(panic))
+        mapped.await
     }
 
     /// The URIs that clients use for those of one message.

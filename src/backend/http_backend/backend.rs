@@ -110,19 +110,17 @@ impl HttpBackend {
     }
 
     /// Does work of a size that the server has chosen on a thread of its own, one at a time, or here if
-    /// there can be none.
-    ///
-    /// # Errors
-    /// The payload of the work's panic.
+    /// there can be none. A panic there is one here.
     pub(crate) async fn off_loop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> std::thread::Result<T> {
-        self.shared.sessions.turns().off_loop(work).await
+    ) -> T {
+        let done = self.shared.sessions.turns().off_loop(work).await;
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Does work on this many bytes of the server: here, or on a thread of its own if they are many. A
-    /// panic there is one here.
+    /// Does work on this many bytes of the server: here, or as [`off_loop`](Self::off_loop) does if they
+    /// are many.
     pub(crate) async fn sized<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -130,11 +128,8 @@ impl HttpBackend {
     ) -> T {
         match bytes {
             ..=AT_ONCE => work(),
-            _ => {
-                // Rare, and a large future.
-                let working = Box::pin(self.off_loop(work));
-                working.await.unwrap_or_else(|panic| resume_unwind(panic))
-            }
+            // Rare, and a large future.
+            _ => Box::pin(self.off_loop(work)).await,
         }
     }
 

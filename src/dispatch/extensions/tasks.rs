@@ -4,7 +4,6 @@
 //! Owns these methods, and the task ids and URIs in notifications outside of calls. It must not know what such
 //! an id looks like: [`crate::protocol::task`] defines that.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -291,8 +290,7 @@ pub(crate) async fn large_notice_for_client(
     if !large.is_named {
         let (state, name) = (params.clone(), backend.name().to_owned());
         let naming = backend.off_loop(move || named_state(&state, &name));
-        let named = naming.await.unwrap_or_else(|panic| resume_unwind(panic));
-        params = backend.charged(&params, named);
+        params = backend.charged(&params, naming.await);
     }
     let params = snapshot.with_client_uris(backend, params).await;
     let state = complete(params.clone(), backend);

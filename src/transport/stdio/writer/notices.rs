@@ -44,13 +44,21 @@ pub(super) struct Notices {
 }
 
 impl Notices {
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Bytes of all lines, without their ends.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.values().sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Adds a line, or puts it in the place of the last one with this key: if `replaces` is set, or where
-    /// the source may not have both within `most` bytes. Returns the length of the line that it has
-    /// replaced, if any; `None` if there was no room.
+    /// the source may not have both within `most` bytes. Returns whether there was room.
     pub(super) fn push(
         &mut self,
         source: NoticeSource,
@@ -58,7 +66,7 @@ impl Notices {
         line: Bytes,
         replaces: bool,
         most: usize,
-    ) -> Option<Option<usize>> {
+    ) -> bool {
         let at = key.and_then(|key| self.latest.get(&key)?.checked_sub(self.taken));
         let earlier = at.and_then(|at| self.lines.get_mut(at));
         let waiting = self.waiting.entry(source).or_default();
@@ -66,24 +74,23 @@ impl Notices {
             source == NoticeSource::Gateway || others == 0 || others + line.len() <= most
         };
         if let Some(earlier) = earlier.filter(|_| replaces || !has_room(*waiting)) {
-            let replaced = earlier.line.len();
-            let others = *waiting - replaced;
+            let others = *waiting - earlier.line.len();
             if !has_room(others) {
-                return None;
+                return false;
             }
             *waiting = others + line.len();
             earlier.line = line;
-            return Some(Some(replaced));
+            return true;
         }
         if !has_room(*waiting) {
-            return None;
+            return false;
         }
         *waiting += line.len();
         if let Some(key) = key {
             self.latest.insert(key, self.taken + self.lines.len());
         }
         self.lines.push_back(Notice { source, key, line });
-        Some(None)
+        true
     }
 
     /// The oldest one.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::notices::{MAX_WAITING, NoticeSource};
+use super::notices::{MAX_WAITING, NoticeSource, Notices};
 use super::queued::{Queue, State, line_end};
 use crate::budget::Budget;
 
@@ -76,16 +76,11 @@ impl Outbox {
                 DropPolicy::Coalesce(key) => (Some(key), MAX_WAITING),
                 DropPolicy::Newest(key) => (Some(key), MAX_WAITING.max(budget.limit() / 16)),
             };
-            let length = line.len() + line_end(true).len();
-            let replaced = match budget.fits(length) {
-                true => state.notices.push(source, key, line, is_slow, most),
-                false => None,
-            };
-            if let Some(replaced) = replaced {
-                let freed = replaced.map_or(0, |line| line + line_end(true).len());
-                state.bytes = state.bytes + length - freed;
-                kept = true;
-            }
+            let size = |notices: &Notices| notices.bytes() + notices.len() * line_end(true).len();
+            let before = size(&state.notices);
+            kept = budget.fits(line.len() + line_end(true).len())
+                && state.notices.push(source, key, line, is_slow, most);
+            state.bytes = state.bytes + size(&state.notices) - before;
         });
         kept
     }
