@@ -1,9 +1,10 @@
 //! The commands of the command line, with the real binary.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::common::fake::FakeBackend;
 use crate::common::message;
+use crate::common::process::Ended;
 use crate::common::reply::Reply;
 use crate::common::{canary, process};
 use serde_json::{Value, json};
@@ -19,13 +20,6 @@ pub(crate) mod words;
 struct Shell {
     folder: TempDir,
     toml: String,
-}
-
-/// How a command ended.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
 }
 
 impl Shell {
@@ -51,36 +45,11 @@ impl Shell {
     }
 
     fn run(&self, args: &[&str]) -> Ended {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command(args).output().unwrap();
-        canary::scan("stdout", &stdout);
-        canary::scan("stderr", &stderr);
+        let output = self.command(args).output().unwrap();
+        canary::scan("stdout", &output.stdout);
+        canary::scan("stderr", &output.stderr);
         canary::assert_no_leaks();
-        Ended {
-            code: status.code().unwrap(),
-            out: String::from_utf8(stdout).unwrap(),
-            err: String::from_utf8(stderr).unwrap(),
-        }
-    }
-}
-
-impl Ended {
-    /// Its stdout. It must have exited with 0 and an empty stderr.
-    fn success(self) -> String {
-        assert_eq!(
-            (self.code, self.err.as_str()),
-            (0, ""),
-            "stdout: {}",
-            self.out
-        );
-        self.out
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
+        Ended::of(output)
     }
 }
 

@@ -9,12 +9,7 @@ fn bare(fakes: &[(&str, &FakeBackend)], args: &[&str]) -> Ended {
     for (name, fake) in fakes {
         command.args(["--backend", &format!("{name}={}", fake.url())]);
     }
-    let output = command.args(args).output().unwrap();
-    Ended {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ended::of(command.args(args).output().unwrap())
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::canary::{self, ScannedPipe};
@@ -26,6 +27,40 @@ pub struct ExitedProcess {
     pub status: ExitStatus,
     /// Everything that it wrote to stderr.
     pub log: String,
+}
+
+/// What a command has said, and how it ended.
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// It must have exited by itself, and written UTF-8.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Its stdout. It must have exited with 0 and an empty stderr.
+    pub fn success(self) -> String {
+        assert_eq!(
+            (self.code, self.err.as_str()),
+            (0, ""),
+            "stdout: {}",
+            self.out
+        );
+        self.out
+    }
+
+    /// Its stdout, which must be JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
+    }
 }
 
 impl Process {

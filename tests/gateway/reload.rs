@@ -200,51 +200,23 @@ fn fault_82_a_bad_config_changes_nothing_and_a_good_one_after_it_does() {
 
 #[test]
 fn secrets_from_files_are_read_again() {
-    let fake = FakeBackend::start().tool("a");
-    let entry = |more: &str| {
-        fake.entry(
-            "one",
-            &format!("headers = {{ X-New = {{ file = \"key\" }} }}\n{more}"),
-        )
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("key");
-    std::fs::write(&file, "first-key-of-all").unwrap();
-    let config = entry("").replace("\"key\"", &Value::from(file.to_str().unwrap()).to_string());
-    let mut gateway = TestGateway::with_config(&config);
-    gateway.initialize();
-    gateway.call("a", json!({}));
-    assert_eq!(header(&fake, "tools/call", 0).unwrap(), "first-key-of-all");
-    std::fs::write(&file, "second-key-of-all").unwrap();
-    gateway.save_config(&format!("# the key has changed\n{config}"));
-    let begun = Instant::now();
-    let sent = || {
-        header(
-            &fake,
-            "tools/call",
-            fake.requests_of("tools/call").len() - 1,
-        )
-    };
-    while sent().unwrap() != "second-key-of-all" {
-        assert!(begun.elapsed() < PATIENCE);
-        gateway.call("a", json!({}));
-    }
-    assert_eq!(fake.requests_of("initialize").len(), 1);
+    secret_is_read_again(|file| format!("{{ file = {} }}", Value::from(file)));
 }
 
-/// Though nothing in the config has changed.
 #[cfg(unix)]
 #[test]
 fn secrets_from_commands_are_read_again() {
+    secret_is_read_again(|file| format!("{{ command = {} }}", Value::from(vec!["cat", file])));
+}
+
+/// Though nothing in the config has changed. `source` says in TOML how the secret in this file is had.
+fn secret_is_read_again(source: impl Fn(&str) -> String) {
     let fake = FakeBackend::start().tool("a");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     std::fs::write(&file, "first-key-of-all").unwrap();
-    let command = Value::from(vec!["cat", file.to_str().unwrap()]);
-    let config = fake.entry(
-        "one",
-        &format!("headers = {{ X-New = {{ command = {command} }} }}"),
-    );
+    let source = source(file.to_str().unwrap());
+    let config = fake.entry("one", &format!("headers = {{ X-New = {source} }}"));
     let mut gateway = TestGateway::with_config(&config);
     gateway.initialize();
     gateway.call("a", json!({}));

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::process;
+use crate::common::process::{self, Ended};
 
 mod import;
 mod people;
@@ -15,22 +15,6 @@ mod people;
 /// A user's home with the folders of clients.
 struct Home {
     folder: TempDir,
-}
-
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
 }
 
 const CONFIG: &str = "[[backends]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9/mcp\"\n";

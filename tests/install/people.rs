@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::{Ended, Home};
+use super::Home;
 use crate::common::fake::FakeBackend;
+use crate::common::process::Ended;
 
 const DESKTOP: &str = "Claude/claude_desktop_config.json";
 

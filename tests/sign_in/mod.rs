@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::common::authorization_server::{AuthorizationServer, shows_verifier};
 use crate::common::canary;
-use crate::common::process::{self, Process};
+use crate::common::process::{self, Ended, Process};
 
 mod commands;
 mod crashes;
@@ -30,12 +30,6 @@ mod through_client;
 struct Machine {
     folder: TempDir,
     server: AuthorizationServer,
-}
-
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
 }
 
 impl Machine {
@@ -230,11 +224,7 @@ impl Login {
 }
 
 fn ended(output: Output) -> Ended {
-    let ended = Ended {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    };
+    let ended = Ended::of(output);
     assert_no_token(&ended.out);
     assert_no_token(&ended.err);
     ended

@@ -3,35 +3,19 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::canary;
 use crate::common::gateway::TestGateway;
+use crate::common::process::Ended;
 
 /// One user's config, its lock file, and the state folder.
 pub(crate) struct StateFixture {
     pub(crate) folder: TempDir,
     toml: String,
-}
-
-/// How the binary ended.
-pub(crate) struct Ended {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Ended {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
 }
 
 impl StateFixture {
@@ -159,11 +143,5 @@ impl StateFixture {
         let mut files: Vec<_> = files.into_iter().flatten().collect();
         files.sort();
         files
-    }
-}
-
-impl Ended {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
     }
 }
