@@ -96,7 +96,7 @@ class Fleet:
 
     def example(self, name):
         """A file of the page, by the comment that it begins with, as it is for this machine."""
-        blocks = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```", PAGE.read_text(), re.S | re.M)
+        blocks = re.findall(r"^```\w[\w ]*\n# (\S+)\n(.*?)^```", PAGE.read_text(), re.S | re.M)
         text = dict(blocks).get(name)
         if text is None:
             raise Failure(f"docs/fleet.md has no file {name}")
