@@ -1,8 +1,8 @@
 //! The loop: one event at a time, never waiting for a backend.
 //!
-//! Sole owner of the requests in flight, of the open server requests and of the snapshot. Only code that
-//! has removed a request from the table may answer it, so it is answered at most once. It must not know
-//! what a method means; that is [`crate::dispatch`].
+//! Owns the requests in flight, the open server requests and the snapshot, alone. Only code that has removed a
+//! request from the table may answer it, so it is answered at most once. It must not know what a method means;
+//! that is [`crate::dispatch`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

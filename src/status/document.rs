@@ -1,5 +1,7 @@
-//! The document as data. A reader may be of another version than the gateway that wrote it: members that
-//! it does not know are ignored, and those that are missing have their default.
+//! The status document as data.
+//!
+//! Owns its members, with their units, and that versions may differ: members that a reader does not know are
+//! ignored, and those that are missing have their default.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,7 @@
-//! A request of the client: its span, and its duration.
+//! A request of the client.
+//!
+//! Owns its span and its duration in seconds, and what of a request a collector gets: no secret of the config, no
+//! long text, and no name that may be anything.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,5 +1,7 @@
-//! Who the gateway is to an authorization server: by hand, by document, or registered, in this order
-//! (MCP 2026-07-28, basic/authorization/client-registration).
+//! Which client the gateway is at an authorization server.
+//!
+//! Owns the order (MCP 2026-07-28, basic/authorization/client-registration): the client that the config
+//! names, the URL of its metadata document, one registered earlier, and last a new registration.
 
 use url::Url;
 

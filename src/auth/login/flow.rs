@@ -1,4 +1,7 @@
 //! The steps of one sign-in, in a browser or at another device.
+//!
+//! Owns their order, and the record as it will be kept. The caller writes it, so a sign-in that fails
+//! changes nothing of it.
 
 use tokio::sync::mpsc;
 

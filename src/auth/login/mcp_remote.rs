@@ -1,4 +1,7 @@
 //! What a sign-in takes over from mcp-remote: its registration, and with consent its tokens.
+//!
+//! Owns which of both is taken. Tokens are only where their issuer is certain, and a registration is
+//! tried once: the note of it is kept before a browser is sent there.
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;

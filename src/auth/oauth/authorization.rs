@@ -1,4 +1,7 @@
-//! The authorization request and its answer: PKCE (RFC 7636), `state`, and the issuer (RFC 9207).
+//! The authorization request and its answer.
+//!
+//! Owns what ties the answer to the request: `state`, PKCE (RFC 7636), and the issuer (RFC 9207). These
+//! are checked before anything else of an answer is read.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,7 @@
 //! Gets the token to send: reads the file, and renews the token where it is due or was refused.
+//!
+//! Owns the order of these steps. A token is renewed under the lock of the machine, after another look at
+//! the file, and is used only after it has been written.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! The attempts of one call.
+//!
+//! Owns the loop over them: queue, connection, send, and the wait before the next one, all within the
+//! call's deadline. Every call leaves a report, also one that is cancelled.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
-//! A call, and what became of it.
+//! A call as it is given to a backend, and what became of it.
+//!
+//! Owns the types [`Call`] and [`Called`], and the limits that all calls to one backend share. It must
+//! not know how a call is made.
 
 use reqwest::header::HeaderName;
 

@@ -1,4 +1,7 @@
 //! The type that stands for one backend.
+//!
+//! Owns what all calls to it share: queues, retry budget, sessions and numbers of calls. These outlive a
+//! change of the rules in the config, and end when no snapshot and no call has the backend any more.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;

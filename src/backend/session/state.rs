@@ -1,4 +1,7 @@
 //! The state of one session, shared by its supervisor and the calls in it.
+//!
+//! Owns [`State`] (connecting, ready, down) with the waits for it, the standing demands that a new
+//! connection gets again, and the best-effort messages on their way. It must not know how to connect.
 
 mod served;
 

@@ -1,4 +1,6 @@
 //! What is changed in one definition, in words.
+//!
+//! Owns the list of the changes, with the path of each, and the bound on how many are named.
 
 use std::fmt::{Display, Write as _};
 

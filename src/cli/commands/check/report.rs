@@ -1,4 +1,7 @@
 //! The report on all backends.
+//!
+//! Owns the document of `check --json`, the lines around the rows, and the commands that are suggested
+//! next.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The state of one backend, as data and as a row.
+//! One backend in the report: owns its members in `check --json`, the cells of its row, and its notes.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
