@@ -11,7 +11,6 @@
 //! SDKs also read the lists of older versions by the newest shape.
 
 mod fit;
-mod fits;
 mod members;
 mod mends;
 mod output;
@@ -21,6 +20,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 mod tool_schema;
+mod validator;
 mod wrap;
 
 use std::sync::Arc;
