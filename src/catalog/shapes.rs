@@ -10,7 +10,7 @@
 //! before, so that a definition in the shape of 2025-11-25 has that of every earlier one; newer
 //! SDKs also read the lists of older versions by the newest shape.
 
-mod fit;
+mod coerce;
 mod members;
 mod mends;
 mod output;
@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 use super::rejected::RejectReason;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
-use fit::{Changes, Fit, fit_members, has_huge_number};
+use coerce::{Changes, Fit, coerce_members, has_huge_number};
 use mends::Mends;
 pub(crate) use pattern::is_portable_pattern;
 pub use promise::Promise;
@@ -59,7 +59,7 @@ pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Sha
     let mut mends = Mends::default();
     let definition = &with_readable_numbers(kind, definition, &mut mends)?;
     let members = definition.members().ok_or(RejectReason::NotAnObject)?;
-    let changes = fit_members(members::of(kind), definition, &members, &mut mends);
+    let changes = coerce_members(members::of(kind), definition, &members, &mut mends);
     let work = Work {
         definition,
         members,

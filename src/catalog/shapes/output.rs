@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::fit::{Changes, Fit, isnt};
+use super::coerce::{Changes, Fit, isnt};
 use super::mends::Mends;
 use super::{sound, tool_schema, wrap};
 use crate::protocol::{Era, RawJson};

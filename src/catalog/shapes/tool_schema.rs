@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::fit::{Changes, Fit, isnt};
+use super::coerce::{Changes, Fit, isnt};
 use super::mends::Mends;
 use crate::catalog::rejected::label;
 use crate::protocol::RawJson;

@@ -1,4 +1,4 @@
-//! Holds JSON values against shapes.
+//! Coerces JSON values to shapes.
 //!
 //! Owns what a shape is, and the rule for optional members: one that doesn't fit can't be read by
 //! anybody and is left out. It must not know which members there are.
@@ -135,7 +135,7 @@ pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
         ),
         Shape::Object => (value.is_object(), "an object"),
         Shape::List(of) => return fit_list(of, value, mends),
-        Shape::Record(members) => return fit_record(members, value, mends),
+        Shape::Record(members) => return coerce_record(members, value, mends),
     };
     match fits {
         true => Fit::Yes,
@@ -144,11 +144,11 @@ pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
 }
 
 /// Holds an object against its members.
-pub(super) fn fit_record(members: &[Member], value: &RawJson, mends: &mut Mends) -> Fit {
+pub(super) fn coerce_record(members: &[Member], value: &RawJson, mends: &mut Mends) -> Fit {
     let Some(present) = value.members() else {
         return Fit::No(isnt(value, "a readable object"));
     };
-    match fit_members(members, value, &present, mends) {
+    match coerce_members(members, value, &present, mends) {
         Ok(changes) if changes.is_empty() => Fit::Yes,
         Ok(changes) => Fit::As(changes.apply_to(value)),
         Err(why) => Fit::No(why),
@@ -160,7 +160,7 @@ pub(super) fn fit_record(members: &[Member], value: &RawJson, mends: &mut Mends)
 ///
 /// # Errors
 /// What is wrong with a required member.
-pub(super) fn fit_members(
+pub(super) fn coerce_members(
     members: &[Member],
     object: &RawJson,
     present: &[(String, &RawValue)],
