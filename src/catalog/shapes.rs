@@ -95,7 +95,7 @@ fn with_readable_numbers(
     };
     let left_out: Vec<&str> = optional.filter(is_huge).collect();
     for name in &left_out {
-        mends.say(name, "has a number that is too large to be read: left out");
+        mends.add(name, "has a number that is too large to be read: left out");
     }
     let definition = definition.with_members(&[], &left_out);
     match has_huge_number(&definition) {
@@ -165,7 +165,7 @@ impl Work<'_> {
         let name = self.get("name");
         if !name.is_some_and(|name| name.as_str().starts_with('"')) {
             self.mends
-                .say("name", format_args!("is no string: the {key} is listed"));
+                .add("name", format_args!("is no string: the {key} is listed"));
             self.changes.set("name", quoted(&uri));
         }
         Ok(self.done())
@@ -177,7 +177,7 @@ impl Work<'_> {
             modern: definition.clone(),
             legacy: definition,
             promise: None,
-            mends: self.mends.told(),
+            mends: self.mends.summary(),
             rules: None,
         }
     }

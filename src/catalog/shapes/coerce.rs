@@ -111,7 +111,7 @@ impl Changes {
 pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
     let text = value.as_str();
     if let (Shape::Flag, "\"true\"" | "\"false\"") = (shape, text) {
-        mends.say("", "is a word: the value of it is listed");
+        mends.add("", "is a word: the value of it is listed");
         return Fit::As(RawJson::trusted(text.trim_matches('"').to_owned()));
     }
     let (fits, wanted) = match shape {
@@ -184,7 +184,7 @@ pub(super) fn coerce_members(
         match mends.within(name, |mends| fit(shape, &value, mends)) {
             Fit::No(why) if *required => return Err(format!("has a {name} that {why}")),
             Fit::No(why) => {
-                mends.say(name, format_args!("{why}: left out"));
+                mends.add(name, format_args!("{why}: left out"));
                 changes.remove(name);
             }
             fit => changes.apply(name, fit)?,
