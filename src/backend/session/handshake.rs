@@ -2,7 +2,7 @@
 //!
 //! A search (B-C-09, B-L-10): candidates (an era, a version, capabilities, a transport) are tried one after the other,
 //! and [`search`] decides from what the server said which is next. Owns the limits on requests and
-//! time, which error is told, and what is remembered of a success. It must not know when to connect,
+//! time, which error is reported, and what is remembered of a success. It must not know when to connect,
 //! nor whether to try again.
 
 mod discover;
@@ -88,7 +88,7 @@ impl Handshake<'_> {
                 return Ok(connection);
             }
             if is_over || protocol == Protocol::Modern {
-                return Err(run.told());
+                return Err(run.into_error());
             }
         }
         let introduced = client.wait_for(Option::is_some).await;
@@ -124,7 +124,7 @@ impl Handshake<'_> {
         // It refuses the era of the client, though it names it.
         match run.modern.take() {
             Some(connection) => Ok(connection),
-            None => Err(run.told()),
+            None => Err(run.into_error()),
         }
     }
 }
@@ -361,13 +361,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The error to tell. What a probe said about signing in is kept.
-    fn told(self) -> BackendError {
+    /// The error of the whole handshake. What a probe said about signing in is kept.
+    fn into_error(self) -> BackendError {
         let is_modern = |no: &No| matches!(no, No::Refused(refusal) if refusal.modern);
         let is_modern = self.seen.iter().any(|(_, no)| is_modern(no));
         // A modern server has nothing to say about `initialize`.
         let refused = self.refused.filter(|_| !is_modern || self.probe.is_none());
-        let (probe, mut told) = match (self.probe, refused) {
+        let (probe, mut error) = match (self.probe, refused) {
             (probe, Some(refused)) => (probe, refused),
             (Some(probe), None) => return probe,
             (None, None) => {
@@ -380,13 +380,13 @@ impl<'a> Run<'a> {
         };
         if let BackendError::AuthRequired {
             challenge, sign_in, ..
-        } = &mut told
+        } = &mut error
             && challenge.is_none()
             && let Some((of_probe, advice)) = probe.and_then(challenge_of)
         {
             (*challenge, *sign_in) = (Some(of_probe), advice);
         }
-        told
+        error
     }
 }
 
