@@ -190,20 +190,20 @@ pub(super) fn for_client(
     };
     match outcome {
         Outcome::Result(result) => {
-            let says = match answer.result_type {
+            let stamp = match answer.result_type {
                 ResultType::Complete if cacheable => ResultStamp::CompleteAndCacheable,
                 ResultType::Complete => ResultStamp::Complete,
                 ResultType::InputRequired | ResultType::Task => ResultStamp::Itself,
             };
             let gateway = &snapshot.identity;
             let Some(backend) = answer.backend else {
-                return Outcome::Result(modern::stamp_result(&result, says, gateway));
+                return Outcome::Result(modern::stamp_result(&result, stamp, gateway));
             };
             let result = match method {
                 "tasks/get" => modern::with_backend_inside(result, "result", &backend),
                 _ => result,
             };
-            let stamped = modern::stamp_backend_result(&result, says, gateway, &backend);
+            let stamped = modern::stamp_backend_result(&result, stamp, gateway, &backend);
             Outcome::Result(stamped)
         }
         error @ Outcome::Error(_) => error,
