@@ -18,7 +18,7 @@ use crate::auth::oauth::challenge::BearerChallenge;
 use crate::auth::oauth::client::{Client, ClientAuth};
 use crate::auth::oauth::scopes::{self, Choice};
 use crate::auth::oauth::token::{Grant, TokenAnswer, read_device};
-use crate::auth::store::{How, Record, Store, StoredClient};
+use crate::auth::store::{ClientSource, Record, Store, StoredClient};
 use crate::config::{BackendConfig, CallbackHost, GrantKind, SignIn};
 use crate::text::Reach;
 
@@ -343,7 +343,7 @@ impl Flow<'_> {
 
 /// A secret of the config stays there.
 fn without_configured_secret(mut client: StoredClient) -> StoredClient {
-    if client.how == How::Config {
+    if client.how == ClientSource::Config {
         client.client.secret = None;
         client.client.key = None;
     }

@@ -15,7 +15,7 @@ use crate::auth::exchange::{self, ExchangeError, learn, now, stored};
 use crate::auth::oauth::client::Client;
 use crate::auth::oauth::scopes::Choice;
 use crate::auth::oauth::token::Grant;
-use crate::auth::store::{How, Purpose, Reason, Record, StoredClient};
+use crate::auth::store::{ClientSource, Purpose, Reason, Record, StoredClient};
 use crate::config::Secret;
 
 impl Tokens {
@@ -216,7 +216,7 @@ impl Tokens {
             since: now(),
             why: why.clone(),
         });
-        let is_registered = |client: &StoredClient| client.how == How::Registered;
+        let is_registered = |client: &StoredClient| client.how == ClientSource::Registered;
         if error.code() == Some("invalid_client") {
             // The next login registers anew.
             record.client = record.client.filter(|client| !is_registered(client));
@@ -296,7 +296,7 @@ fn note_server(record: &mut Record, found: Found, client: Client) {
             key: None,
             ..client
         },
-        how: How::Config,
+        how: ClientSource::Config,
         redirect_uri: None,
         secret_expires_at: None,
         scope: Vec::new(),
