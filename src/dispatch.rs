@@ -1,7 +1,7 @@
 //! From a request to a plan: respond at once, or spawn the task that will.
 //!
 //! Owns the table of methods and one handler for each family of them. A handler gets a snapshot of
-//! everything that may change, and an [`Exchange`] to talk to its client. It must not know stdin,
+//! everything that may change, and an [`Exchange`] to reach its client. It must not know stdin,
 //! stdout or the client's ids; [`crate::gateway`] decides whether a request may still be answered.
 
 mod answer;

@@ -3,7 +3,7 @@
 //! A client checks a list as a whole: the TypeScript SDK refuses all tools of all backends for one
 //! that is malformed. Owns what is done about each departure from the specification: a definition
 //! that can be meant in only one way is mended, one that can't be read is withheld alone, and both
-//! are said. It works on the text: bytes outside of a mended member stay. Pure; it must not know
+//! are reported. It works on the text: bytes outside of a mended member stay. Pure; it must not know
 //! what is pinned, since a backend's own definition is, nor names.
 //!
 //! There are two shapes, one for each era. Each legacy version only adds constraints to the one

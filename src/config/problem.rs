@@ -179,7 +179,7 @@ pub(super) struct Report {
     /// Where the lines after the first begin.
     lines: Vec<usize>,
     pub(super) problems: Problems,
-    /// What is allowed but worth a word.
+    /// What is allowed, but may not be meant.
     pub(super) warnings: Vec<String>,
     /// Flags that don't fit the files are left out; else they are problems.
     pub(super) leaves_out_flags: bool,

@@ -1,6 +1,6 @@
 //! Notifications of a backend that wait behind one whose URIs are mapped on another thread.
 //!
-//! Owns their order: a task that is completed must not be told of as working. Pure; it must not know
+//! Owns their order: a task that is completed must not be reported as working. Pure; it must not know
 //! what they say.
 
 use std::collections::{HashMap, VecDeque};

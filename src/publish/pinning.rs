@@ -16,8 +16,8 @@ use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
 use crate::snapshot::Backends;
 use crate::state::StateStore;
 
-/// Most changes of one listing that are logged one by one: more than the log takes in a minute would
-/// be compared in vain.
+/// Most changes of one listing that are logged one by one: to compare more than the log takes in a
+/// minute would have no use.
 const MAX_LOGGED: usize = 10;
 /// Most changes of one tool that are logged in one run.
 const MAX_LOGGED_OF_TOOL: u8 = 3;

@@ -42,7 +42,7 @@ pub(crate) struct GatewayStatus {
     pub(crate) backends: Vec<BackendStatus>,
 }
 
-/// The client in front.
+/// The client that it serves.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ClientStatus {

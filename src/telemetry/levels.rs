@@ -1,4 +1,4 @@
-//! Numbers that are kept anyway, told when metrics are sent.
+//! Numbers that are kept anyway, reported when metrics are sent.
 //!
 //! Owns [`Levels`], the numbers of one moment. They are read then, so calls pay nothing for them.
 

@@ -184,7 +184,7 @@ pub(super) fn failed(error: Option<&str>, code: Option<i64>) -> impl Iterator<It
     error.into_iter().chain(code)
 }
 
-/// The attributes that name a tool or a prompt. A name that no backend has is not told: it may be
+/// The attributes that name a tool or a prompt. A name that no backend has is left out: it may be
 /// anything.
 pub(super) fn named(
     target: Option<(Kind, &str)>,

@@ -62,7 +62,7 @@ pub struct AuthorizationRequest<'a> {
     pub redirect_uri: &'a str,
     /// Empty: none is named.
     pub scopes: &'a [String],
-    /// Letter for letter as the resource calls itself; `None`: left out by the user's wish.
+    /// Letter for letter as the resource calls itself; `None`: left out, as the config says.
     pub resource: Option<&'a str>,
     /// `oauth.params`, added as they are.
     pub params: &'a [(String, String)],

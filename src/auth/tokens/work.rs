@@ -117,7 +117,7 @@ impl Tokens {
         }
     }
 
-    /// The old token while it lives; else the reason why there is no new one.
+    /// The old token while it is valid; else the reason why there is no new one.
     fn old_or(&self, cause: &Cause, why: String) -> Result<Option<Secret>, AuthError> {
         let state = self.state.lock();
         let access = state.access().cloned();

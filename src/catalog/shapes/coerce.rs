@@ -222,7 +222,7 @@ pub(super) fn array(values: &[RawJson]) -> RawJson {
     RawJson::trusted(format!("[{}]", texts.join(",")))
 }
 
-/// That a value is something else than wanted. Its text is not told: it may be long.
+/// That a value is something else than wanted. Its text is not quoted: it may be long.
 pub(super) fn isnt(value: &RawJson, wanted: &str) -> String {
     match value.as_str() {
         "null" => "is null".to_owned(),

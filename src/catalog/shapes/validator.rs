@@ -27,7 +27,7 @@ struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    /// `None` where it can't be told.
+    /// `None` where it is not known.
     fn fits(&mut self, schema: &'a Value, value: &Value) -> Option<bool> {
         self.fuel = self.fuel.checked_sub(1)?;
         let keywords = match schema {

@@ -86,8 +86,8 @@ impl BackendCall {
             Some(_) => KEPT,
             None => self.deadline.left(),
         };
-        let wish = format!(r#"{{"ttl":{}}}"#, kept.as_millis());
-        let params = params.with_members(&[("task", Bytes::from(wish))], &[]);
+        let task = format!(r#"{{"ttl":{}}}"#, kept.as_millis());
+        let params = params.with_members(&[("task", Bytes::from(task))], &[]);
         let made = self
             .request(&self.method, &params, self.replay, &self.deadline, handler)
             .await?;
