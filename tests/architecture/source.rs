@@ -68,6 +68,15 @@ impl Source {
         }
     }
 
+    /// Its `//!` lines at the beginning, joined.
+    pub fn head(&self) -> String {
+        let lines = self
+            .whole
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"));
+        lines.collect()
+    }
+
     /// The top-level module that it belongs to.
     pub fn room(&self) -> &str {
         self.module.split("::").next().unwrap()
