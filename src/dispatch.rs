@@ -1,7 +1,7 @@
 //! From a request to a plan: respond at once, or spawn the task that will.
 //!
 //! Owns the table of methods and one handler for each family of them. A handler gets a snapshot of
-//! everything that may change, and an [`Exchange`] to talk to its client. It must not know stdin,
+//! everything that may change, and an [`Exchange`] to reach its client. It must not know stdin,
 //! stdout or the client's ids; [`crate::gateway`] decides whether a request may still be answered.
 
 mod answer;
@@ -25,7 +25,7 @@ use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError};
 use crate::snapshot::{Introduction, Snapshot, Snapshots};
 
-pub(crate) use answer::{Full, cut_off};
+pub(crate) use answer::{NotAccepted, cut_off};
 pub(crate) use backend_call::{
     request_uris_for_client, server_request_for_client, updated_for_client,
 };
@@ -45,7 +45,7 @@ pub(crate) fn route(
     lifecycle: &mut Lifecycle,
     snapshots: &Snapshots,
     parked: &Arc<ParkedCalls>,
-    exchange: impl FnOnce(Arc<ClientProfile>) -> Result<Exchange, Full>,
+    exchange: impl FnOnce(Arc<ClientProfile>) -> Result<Exchange, NotAccepted>,
 ) -> Plan {
     let client = match asking {
         Some(Ok(client)) => {
@@ -78,8 +78,8 @@ pub(crate) fn route(
             (None, exchange) => {
                 foreign(request, era, lifecycle.introduction(), snapshots, exchange)
             }
-            (Some(_), Err(full)) => {
-                Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow()))
+            (Some(_), Err(why)) => {
+                Plan::Reply(answer::not_accepted(why, method, era, &snapshots.borrow()))
             }
             (Some(handler), Ok(exchange)) => {
                 let parked = Arc::clone(parked);
@@ -96,12 +96,12 @@ fn foreign(
     era: Era,
     introduction: &Introduction,
     snapshots: &Snapshots,
-    exchange: Result<Exchange, Full>,
+    exchange: Result<Exchange, NotAccepted>,
 ) -> Plan {
     let method = request.method.as_str();
     match (&introduction.backends_of(method)[..], exchange) {
         ([], _) => Plan::unknown(method),
-        ([_], Err(full)) => Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow())),
+        ([_], Err(why)) => Plan::Reply(answer::not_accepted(why, method, era, &snapshots.borrow())),
         ([backend], Ok(exchange)) => {
             let sent = extensions::call(request, *backend, snapshots.clone(), exchange);
             Plan::Spawn(sent.boxed())

@@ -1,8 +1,8 @@
 //! The loop: one event at a time, never waiting for a backend.
 //!
-//! Sole owner of the requests in flight, of the open server requests and of the snapshot. Only code that
-//! has removed a request from the table may answer it, so it is answered at most once. It must not know
-//! what a method means; that is [`crate::dispatch`].
+//! Owns the requests in flight, the open server requests and the snapshot, alone. Only code that has removed a
+//! request from the table may answer it, so it is answered at most once. It must not know what a method means;
+//! that is [`crate::dispatch`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::protocol::{Era, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
 use crate::tasks;
 use crate::transport::stdio::{NoticeSource, WriteEnd};
-use behind::Notice;
 use events::Event;
 pub(crate) use events::Inputs;
 pub(crate) use fleet::Fleet;
+use held_notices::Notice;
 use replies::PendingServerRequest;
 pub use state::ExitReason;
 pub(crate) use state::Gateway;
 
 mod batch;
-mod behind;
 mod drop_policy;
 mod events;
 mod fleet;
+mod held_notices;
 mod intake;
 mod notices;
 mod reload;

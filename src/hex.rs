@@ -1,4 +1,6 @@
-//! Bytes as hexadecimal digits, in lower case.
+//! Bytes as hexadecimal digits.
+//!
+//! Owns the one form in which they are written: lower case, two digits a byte. Pure.
 
 use std::fmt::Write as _;
 

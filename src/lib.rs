@@ -1,23 +1,27 @@
 //! Sentinel Gateway: one stdio MCP server in front of many HTTP MCP servers.
 //!
-//! The modules, from the ground up. Each imports only from modules above it in this list:
+//! The floors, from the ground up. A module imports only from floors above its own in this list:
 //!
-//! - `clock`, `hex`, `nearest`, `shell`, `sync`, `tasks`: the wall clock, hexadecimal text, misspelt names,
-//!   words of a command line, locks, work beside a task.
+//! - `clock`, `hex`, `nearest`, `shell`, `sync`, `tasks`: the wall clock, hexadecimal text, misspelt
+//!   names, words of a command line, locks, work beside a task.
 //! - [`budget`], `files`: the limit on buffered bytes; files read within a limit and replaced
 //!   atomically.
-//! - [`protocol`]: JSON-RPC and MCP as data. [`call_report`]: the record of one call.
-//! - [`config`]: the checked config. [`transport`]: lines over stdio, HTTP clients.
-//! - `telemetry`: traces and metrics.
-//! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
-//!   persists between runs.
-//! - [`auth`]: signing in to servers. `reload`: notices that the config has changed.
-//! - `collector`: how telemetry is sent. [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
+//! - [`protocol`]: JSON-RPC and MCP as data.
+//! - [`call_report`], `client_config`, `text`: the record of one call; entries in files of clients; text of
+//!   servers made safe to show.
+//! - [`config`], [`transport`]: the checked config; lines over stdio, HTTP clients.
+//! - [`telemetry`]: traces and metrics.
+//! - [`governance`], `install`, [`observe`], `state`: whether a call may be made now; writing our entry into
+//!   files of clients; the log, signals; what persists between runs.
+//! - [`auth`], `reload`: signing in to servers; noticing that the config has changed.
+//! - [`backend`], [`catalog`], `collector`: one HTTP server and its calls; the lists of all servers, merged;
+//!   how telemetry is sent.
 //! - `snapshot`: what requests are served from.
-//! - `client`: what is known of the client. `status`: what a running gateway says of itself.
-//! - `dispatch`: serves requests. `publish`: builds the next snapshot from listings.
+//! - `client`, `status`: what is known of the client; what a running gateway says of itself.
+//! - `dispatch`, `publish`: serving requests; building the next snapshot from listings.
 //! - `gateway`: the loop that owns the requests in flight.
-//! - [`run`]: connects all of them. [`cli`]: the commands.
+//! - `lib`, this file: [`run`] connects all of them.
+//! - [`cli`]: the commands.
 //!
 //! A `tools/call` goes through `transport::stdio`, `gateway::intake`, `dispatch::route`,
 //! `dispatch::call`, [`backend::call`], [`backend::session`] and [`backend::stream`]. Its response

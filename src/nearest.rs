@@ -1,4 +1,7 @@
-//! Which of the known names a misspelt one means. Pure.
+//! Which of the known names a misspelt one means.
+//!
+//! Owns how alike two names must be, among a few choices and among the tools of servers, and how many names are
+//! compared. Pure.
 
 /// Most names that [`nearest_name`] compares, since servers decide how many there are.
 const MAX_COMPARED: usize = 10_000;

@@ -1,4 +1,7 @@
-//! The log, the record and the numbers of calls, and shutdown requests from the operating system.
+//! What the gateway tells of itself while it runs, and how it is asked to stop.
+//!
+//! Owns the log, the record and the numbers of calls, and shutdown requests from the operating system. It must
+//! not know what is logged.
 
 pub(crate) mod audit;
 pub(crate) mod call_stats;

@@ -1,4 +1,6 @@
-//! Words of command lines that messages show, to be typed into a shell. Pure.
+//! Words of command lines that messages show, to be typed into a shell.
+//!
+//! Owns their quoting: whatever a name holds, a shell takes it for one word and runs nothing in it. Pure.
 
 use std::borrow::Cow;
 

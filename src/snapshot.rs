@@ -25,7 +25,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
-pub(crate) use introduction::{Introduction, Said, Speaker};
+pub(crate) use introduction::{BackendIntroduction, IntroducedBackend, Introduction};
 pub(crate) use kept_results::{KeptResults, LargeText, Page, Piece};
 pub(crate) use named_uris::NamedUris;
 pub(crate) use tools::{ToolViews, Tools, searches_itself};

@@ -98,13 +98,13 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
 pub(crate) struct CachedListings {
     files: HashMap<BackendId, CacheFile>,
     listings: HashMap<BackendId, CachedListing>,
-    said: HashMap<BackendId, Listing>,
+    introductions: HashMap<BackendId, Listing>,
 }
 
 impl CachedListings {
     /// What a backend said of itself at last contact: a listing without items.
-    pub(crate) fn said(&self, id: BackendId) -> Option<&Listing> {
-        self.said.get(&id)
+    pub(crate) fn introduction(&self, id: BackendId) -> Option<&Listing> {
+        self.introductions.get(&id)
     }
 
     /// The last listing of a backend, if there is one; `backend` is its name.
@@ -154,11 +154,11 @@ impl StateStore {
         };
         let reading = tasks::blocking(move || {
             let (mut files, mut contacts) = (HashMap::new(), Vec::new());
-            let mut said = HashMap::new();
+            let mut introductions = HashMap::new();
             for (id, config) in backends {
                 if let Some(file) = listing_cache.read(&config) {
                     contacts.extend(file.contact().map(|contact| (config.name.clone(), contact)));
-                    said.extend(file.said().map(|listing| (id, listing)));
+                    introductions.extend(file.introduction().map(|listing| (id, listing)));
                     files.insert(id, file);
                 }
             }
@@ -166,7 +166,7 @@ impl StateStore {
             CachedListings {
                 files,
                 listings: HashMap::new(),
-                said,
+                introductions,
             }
         });
         async {

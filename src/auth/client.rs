@@ -5,7 +5,7 @@
 use super::oauth::assertion::ClientKey;
 use super::oauth::client::{Client, ClientAuth};
 use super::secrets::reveal;
-use super::store::{How, StoredClient};
+use super::store::{ClientSource, StoredClient};
 use crate::config::{BackendConfig, SignIn};
 use crate::files::{MAX_SECRET, read_configured};
 use crate::text::Reach;
@@ -45,7 +45,7 @@ pub(super) async fn kept(
     issuer: &str,
 ) -> Result<Client, String> {
     let mut client = stored.client.clone();
-    if stored.how == How::Config {
+    if stored.how == ClientSource::Config {
         add_credential(&mut client, backend, sign_in, issuer).await?;
         // The config may have changed since.
         if client.key.is_some() {

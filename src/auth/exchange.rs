@@ -1,4 +1,7 @@
-//! One exchange with the token endpoint, and what is kept of its answer.
+//! One exchange with the token endpoint.
+//!
+//! Owns the request with what identifies the client, and what is kept of the answer: the token, and its
+//! end in seconds of Unix time. No secret of either is in any output.
 
 use std::time::UNIX_EPOCH;
 

@@ -89,7 +89,7 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) printed: Vec<u8>,
     /// What it wrote to stderr, where the program was given an input.
-    pub(crate) said: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 /// Runs a program to its end, within 30 s, with this input or none. One that prints too much for a secret is
@@ -118,12 +118,12 @@ pub(crate) async fn output(command: &mut Command, input: Option<&str>) -> io::Re
         Ok(())
     };
     let run = async {
-        let (printed, said, ()) = tokio::try_join!(read(stdout), read(stderr), give)?;
+        let (printed, stderr, ()) = tokio::try_join!(read(stdout), read(stderr), give)?;
         let status = child.wait().await?;
         Ok(Ended {
             status,
             printed,
-            said,
+            stderr,
         })
     };
     let late = |_| {

@@ -1,4 +1,7 @@
 //! Who is signed in to a backend, for reports.
+//!
+//! Owns what a report says of a sign-in: its state, issuer, scopes and end, never a token. It reads the
+//! file alone, and asks no server.
 
 use serde::Serialize;
 

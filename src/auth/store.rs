@@ -22,7 +22,7 @@ use crate::config::SignIn;
 use crate::files::{self, Readers, Stamp};
 use crate::hex::hex;
 use crate::tasks;
-pub(crate) use record::{How, Reason, Record, StoredClient, StoredToken};
+pub(crate) use record::{ClientSource, Reason, Record, StoredClient, StoredToken};
 use seal::{KeySource, Sealed, seal};
 
 /// Most bytes of one file.

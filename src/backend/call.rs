@@ -13,5 +13,5 @@ mod request;
 pub(super) use attempts::run;
 pub use progress::{ProgressHighWater, ProgressToken};
 pub(super) use queues::Queues;
-pub(super) use request::Limits;
+pub(super) use request::CallContext;
 pub use request::{Call, Called};

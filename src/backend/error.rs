@@ -53,7 +53,7 @@ pub enum BackendError {
     /// The gateway lacks a resource of its own, such as file descriptors; nothing was sent.
     #[error("{0}")]
     OutOfResources(String),
-    /// The connection broke, or the server died, after the request was sent.
+    /// The connection broke, or the server ended, after the request was sent.
     #[error("connection lost after the request was sent ({why})")]
     ConnectionLost {
         /// For people.

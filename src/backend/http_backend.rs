@@ -1,4 +1,7 @@
-//! One backend: its sessions, its calls, its subscriptions; and starting and ending backends.
+//! One backend as the rest of the gateway uses it.
+//!
+//! Owns [`HttpBackend`] with its sessions, calls and subscriptions, and starting and ending backends. It
+//! is at the top of `backend/`: no other module of it knows this one.
 
 mod backend;
 mod launcher;

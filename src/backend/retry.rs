@@ -181,7 +181,7 @@ pub fn wait_for_retry_after(asked: Duration, left_of_deadline: Duration) -> Opti
 /// The retry budget of one backend: 20 % of its calls and 10 a second.
 ///
 /// A token bucket, one token a retry. It starts with 10 tokens, a second refills it up to 10, every
-/// call adds a fifth of a token, and it never holds more than 100. So a dead backend receives about
+/// call adds a fifth of a token, and it never holds more than 100. So a backend that is down receives about
 /// a fifth more requests than it has calls, not four times as many. A call costs one atomic update;
 /// the clock is read only after a failure.
 #[derive(Debug)]

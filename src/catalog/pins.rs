@@ -53,7 +53,7 @@ pub(crate) struct Change {
     /// The accepted definition.
     pub(crate) accepted: Pin,
     /// The definition now.
-    pub(crate) now: Pin,
+    pub(crate) current: Pin,
     /// The members that differ; empty if the accepted text was too large to keep.
     pub(crate) parts: Vec<&'static str>,
     /// The definition now is one that was accepted earlier.
@@ -111,13 +111,13 @@ impl Pins {
         }
         let blocks = config.tools.pin == PinMode::Block;
         for candidate in backend_listing.tools_mut() {
-            let now = Now::of_tool(candidate);
-            let reason = self.compare_one(config, now, &mut findings, &mut changed);
+            let current = CurrentDefinition::of_tool(candidate);
+            let reason = self.compare_one(config, current, &mut findings, &mut changed);
             candidate.blocked = reason.filter(|_| blocks);
         }
         if let Some(text) = backend_listing.instructions() {
-            let now = Now::of_instructions(text);
-            let reason = self.compare_one(config, now, &mut findings, &mut changed);
+            let current = CurrentDefinition::of_instructions(text);
+            let reason = self.compare_one(config, current, &mut findings, &mut changed);
             if reason.is_some() && blocks {
                 backend_listing.withhold_instructions();
             }
@@ -129,25 +129,25 @@ impl Pins {
     fn compare_one(
         &mut self,
         config: &BackendConfig,
-        now: Now,
+        current: CurrentDefinition,
         findings: &mut Findings,
         changed: &mut impl FnMut(Change),
     ) -> Option<RejectReason> {
         let backend = &config.name;
-        let Some(accepted) = self.pin(backend, &now.subject) else {
+        let Some(accepted) = self.pin(backend, &current.subject) else {
             if self.count(backend) >= MAX_PINS {
                 findings.unpinned += 1;
                 return Some(RejectReason::Unpinned(MAX_PINS));
             }
-            let pin = self.add_first_seen(now.pin(backend));
+            let pin = self.add_first_seen(current.pin(backend));
             findings.new.push(pin);
             return None;
         };
         // The usual case: saves parsing.
-        if accepted.definition.as_ref() == Some(&now.definition) {
+        if accepted.definition.as_ref() == Some(&current.definition) {
             return None;
         }
-        let change = Change::between(accepted, now, &config.scrubber)?;
+        let change = Change::between(accepted, current, &config.scrubber)?;
         let reason = RejectReason::Changed(change.to_string());
         changed(change);
         Some(reason)
@@ -174,7 +174,7 @@ impl Pins {
 }
 
 /// A definition as the backend has it now.
-struct Now {
+struct CurrentDefinition {
     subject: Subject,
     /// The parts of it that are pinned.
     definition: RawJson,
@@ -182,7 +182,7 @@ struct Now {
     written: Option<RawJson>,
 }
 
-impl Now {
+impl CurrentDefinition {
     fn of_tool(candidate: &Candidate) -> Self {
         Self {
             subject: Subject::Tool(Arc::clone(&candidate.item.own)),
@@ -236,26 +236,26 @@ impl Now {
 
 impl Change {
     /// `None` if they differ only in what doesn't count.
-    fn between(accepted: &Pin, now: Now, scrubber: &Scrubber) -> Option<Self> {
+    fn between(accepted: &Pin, current: CurrentDefinition, scrubber: &Scrubber) -> Option<Self> {
         let text = accepted.definition.as_ref();
         let cleaned = text.and_then(|text| clean_json(text, scrubber).ok());
-        if now.is(accepted, cleaned.as_ref()) {
+        if current.is(accepted, cleaned.as_ref()) {
             return None;
         }
-        let then = now
+        let then = current
             .written
             .as_ref()
             .and_then(definition::version_1::pinned_parts);
         let rounded = then.as_ref().map(definition::version_1::sha256);
-        let now = now.pin(&accepted.backend);
+        let current = current.pin(&accepted.backend);
         let was_accepted = |sha256| accepted.earlier.contains(sha256);
         Some(Self {
-            parts: match (&cleaned, &now.definition) {
-                (Some(before), Some(now)) => definition::differing(before, now),
+            parts: match (&cleaned, &current.definition) {
+                (Some(before), Some(current)) => definition::differing(before, current),
                 _ => Vec::new(),
             },
-            is_return: was_accepted(&now.sha256) || rounded.as_ref().is_some_and(was_accepted),
-            now,
+            is_return: was_accepted(&current.sha256) || rounded.as_ref().is_some_and(was_accepted),
+            current,
             accepted: Pin {
                 definition: cleaned,
                 ..accepted.clone()
@@ -272,9 +272,9 @@ impl Change {
 
     /// The difference as a unified diff of at most `max_lines` lines, safe to print.
     pub(crate) fn diff(&self, max_lines: usize) -> String {
-        match (&self.accepted.definition, &self.now.definition) {
+        match (&self.accepted.definition, &self.current.definition) {
             (Some(old), Some(new)) => diff::of_parts(old, new, &self.parts, max_lines),
-            _ => format!("sha256 {} → {}", self.accepted.sha256, self.now.sha256),
+            _ => format!("sha256 {} → {}", self.accepted.sha256, self.current.sha256),
         }
     }
 }
@@ -282,7 +282,7 @@ impl Change {
 /// Names the parts that changed.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.now.subject == Subject::Instructions {
+        if self.current.subject == Subject::Instructions {
             f.write_str("its instructions have changed since they were accepted")?;
             return self.write_return(f);
         }

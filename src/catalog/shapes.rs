@@ -3,15 +3,14 @@
 //! A client checks a list as a whole: the TypeScript SDK refuses all tools of all backends for one
 //! that is malformed. Owns what is done about each departure from the specification: a definition
 //! that can be meant in only one way is mended, one that can't be read is withheld alone, and both
-//! are said. It works on the text: bytes outside of a mended member stay. Pure; it must not know
+//! are reported. It works on the text: bytes outside of a mended member stay. Pure; it must not know
 //! what is pinned, since a backend's own definition is, nor names.
 //!
 //! There are two shapes, one for each era. Each legacy version only adds constraints to the one
 //! before, so that a definition in the shape of 2025-11-25 has that of every earlier one; newer
 //! SDKs also read the lists of older versions by the newest shape.
 
-mod fit;
-mod fits;
+mod coerce;
 mod members;
 mod mends;
 mod output;
@@ -21,6 +20,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 mod tool_schema;
+mod validator;
 mod wrap;
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 use super::rejected::RejectReason;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
-use fit::{Changes, Fit, fit_members, has_huge_number};
+use coerce::{Changes, Fit, coerce_members, has_huge_number};
 use mends::Mends;
 pub(crate) use pattern::is_portable_pattern;
 pub use promise::Promise;
@@ -59,7 +59,7 @@ pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Sha
     let mut mends = Mends::default();
     let definition = &with_readable_numbers(kind, definition, &mut mends)?;
     let members = definition.members().ok_or(RejectReason::NotAnObject)?;
-    let changes = fit_members(members::of(kind), definition, &members, &mut mends);
+    let changes = coerce_members(members::of(kind), definition, &members, &mut mends);
     let work = Work {
         definition,
         members,
@@ -95,7 +95,7 @@ fn with_readable_numbers(
     };
     let left_out: Vec<&str> = optional.filter(is_huge).collect();
     for name in &left_out {
-        mends.say(name, "has a number that is too large to be read: left out");
+        mends.add(name, "has a number that is too large to be read: left out");
     }
     let definition = definition.with_members(&[], &left_out);
     match has_huge_number(&definition) {
@@ -165,7 +165,7 @@ impl Work<'_> {
         let name = self.get("name");
         if !name.is_some_and(|name| name.as_str().starts_with('"')) {
             self.mends
-                .say("name", format_args!("is no string: the {key} is listed"));
+                .add("name", format_args!("is no string: the {key} is listed"));
             self.changes.set("name", quoted(&uri));
         }
         Ok(self.done())
@@ -177,7 +177,7 @@ impl Work<'_> {
             modern: definition.clone(),
             legacy: definition,
             promise: None,
-            mends: self.mends.told(),
+            mends: self.mends.summary(),
             rules: None,
         }
     }

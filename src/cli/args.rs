@@ -1,5 +1,6 @@
-//! Command-line arguments: names, help, and the overrides of the configuration.
+//! The command line as it is typed.
 //!
+//! Owns the names of commands and flags, their help, and the overrides of the configuration that they make.
 //! It must not know what the commands do.
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! The commands, one file each.
+//!
+//! Owns which function runs for which command, and which of them get a checked config: `schema`, `status`,
+//! `top` and the commands about clients' files run without one.
 
 mod call;
 mod check;

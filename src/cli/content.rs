@@ -1,5 +1,7 @@
-//! Results, progress and log messages as text for people (MCP 2025-11-25, server/tools,
-//! server/resources, server/prompts, basic/utilities/progress and server/utilities/logging).
+//! Results, progress and log messages as text for people (MCP 2025-11-25, server/tools, server/resources,
+//! server/prompts, basic/utilities/progress and server/utilities/logging).
+//!
+//! Owns the form of each: text is unchanged, and everything else is one line that describes it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

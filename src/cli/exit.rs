@@ -1,4 +1,6 @@
 //! The exit statuses of all commands.
+//!
+//! Owns the three numbers and what each means: scripts rely on them.
 
 /// Success.
 pub(super) const OK: u8 = 0;

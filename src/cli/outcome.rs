@@ -1,4 +1,7 @@
 //! Prints what a gateway answered.
+//!
+//! Owns where it goes: errors to stderr, text of servers to stdout, unchanged for a pipe and without control
+//! sequences for a terminal.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,7 @@
 //! Output for people: colours, a status line, tables, and text of servers made safe to print.
+//!
+//! Owns stdout and stderr of commands: no secret of the config is printed, and a reader that closes the pipe
+//! early is no failure.
 
 mod status;
 mod style;

@@ -1,4 +1,7 @@
-//! The clients: their names, the format of their files, and where their servers stand in them.
+//! The clients that are known.
+//!
+//! Owns the table of them: id, name, format of the file, key of the servers, shape of an entry, and which
+//! variables of its environment a client passes on.
 
 use super::entry::Shape;
 use crate::nearest::nearest;

@@ -1,4 +1,7 @@
 //! What a client starts, in the shape that it takes, as JSON, TOML or YAML.
+//!
+//! Owns the members of each [`Shape`], and [`Node`], a value whose members stay in the order in which they are
+//! written.
 
 /// A value of an entry, its members in the order in which they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]

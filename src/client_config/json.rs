@@ -1,7 +1,7 @@
 //! Edits of JSON files, with comments and trailing commas where a file has them.
 //!
-//! An edit is a few replaced ranges: the text around them is never written anew, so its order, comments,
-//! indents and line ends stay.
+//! Owns which ranges of the text an edit replaces. The text around them is never written anew, so its order,
+//! comments, indents and line ends stay.
 
 mod page;
 

@@ -1,4 +1,7 @@
 //! The paths of clients' files, for each system.
+//!
+//! Owns that table: a client's own files, best first, the files with its rules, and what shows that it is
+//! installed. No path is looked at here.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,6 @@
 //! An entry as text, for a file that holds nothing else or is edited by hand.
+//!
+//! Owns what stands around the entry in each format: the key of all servers above it.
 
 use super::clients::{Client, Format};
 use super::entry::{Launch, Shape, toml_key};

@@ -1,4 +1,7 @@
 //! A server as it stands in a text, and the replaced ranges that an edit is made of.
+//!
+//! Owns [`Entry`] and [`Splice`], which the edits of all formats share. Ranges are bytes of the text before the
+//! edit.
 
 use std::ops::Range;
 

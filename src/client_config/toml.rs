@@ -1,4 +1,7 @@
-//! Edits of TOML files. Like those of JSON they replace ranges, and leave the text around them.
+//! Edits of TOML files.
+//!
+//! Owns where an entry stands in such a file: in tables with headers, or inline on one line. Any other form is
+//! left to the user. As with JSON, the text around an edit stays as it is.
 
 use std::ops::Range;
 

@@ -1,5 +1,7 @@
-//! Environment variables and folders that the configuration depends on, as one value, so that tests
-//! can replace them.
+//! Environment variables and folders that the configuration depends on.
+//!
+//! Owns the one place that reads them, as one value, so that tests can replace them. A variable that is empty is
+//! not set.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

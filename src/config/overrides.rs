@@ -1,7 +1,7 @@
 //! Command-line flags that add to the configuration or replace parts of it.
 //!
-//! They are applied to the configuration as written, before it is checked, so that the same checks
-//! hold for both. Flags come from the user and are always trusted.
+//! Owns [`Overrides`] and how they are applied: to the configuration as written, before it is checked, so that
+//! the same checks hold for both. Flags come from the user and are always trusted.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! Problems of a configuration, each with its place and the fix.
+//! Problems of a configuration.
 //!
-//! A problem names keys, names and choices, never a value: any value may be a secret that was
-//! pasted in the wrong place.
+//! Owns their text and order: each has its place and the fix, and at most a hundred are kept. A problem names
+//! keys, names and choices, never a value: any value may be a secret that was pasted in the wrong place.
 
 use std::fmt;
 use std::ops::Range;
@@ -179,7 +179,7 @@ pub(super) struct Report {
     /// Where the lines after the first begin.
     lines: Vec<usize>,
     pub(super) problems: Problems,
-    /// What is allowed but worth a word.
+    /// What is allowed, but may not be meant.
     pub(super) warnings: Vec<String>,
     /// Flags that don't fit the files are left out; else they are problems.
     pub(super) leaves_out_flags: bool,

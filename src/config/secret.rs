@@ -1,4 +1,6 @@
 //! Secrets: values that are sent to a backend and never printed.
+//!
+//! Owns that: [`Secret`] has no `Display`, and its `Debug` shows `***`.
 
 use std::fmt;
 use std::path::PathBuf;

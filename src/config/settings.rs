@@ -1,4 +1,6 @@
-//! Values of keys that belong together.
+//! Values of keys that belong together, as the rest of the gateway reads them.
+//!
+//! Owns these types, a file for each group:
 //!
 //! - `names`: how exposed names are formed.
 //! - `arg_rule`: which values an argument of a tool may have.

@@ -18,42 +18,47 @@ use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome,
 use crate::snapshot::Snapshot;
 pub(super) use limited::{Place, limit_later, limit_of_task, limited, page};
 
-/// The limit that a request does not fit into.
+/// Why a request is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum NotAccepted {
     /// `max_in_flight`.
-    Calls,
+    MaxInFlight,
     /// `max_buffered_bytes`.
-    Bytes,
+    MaxBufferedBytes,
     /// The audit file, with `on_failure = "refuse"`.
-    Records,
+    AuditFile,
 }
 
-impl Full {
+impl NotAccepted {
     /// The class of the error.
     pub(crate) fn class(self) -> Class {
         match self {
-            Self::Calls | Self::Bytes => Class::Overloaded,
-            Self::Records => Class::Refused,
+            Self::MaxInFlight | Self::MaxBufferedBytes => Class::Overloaded,
+            Self::AuditFile => Class::Refused,
         }
     }
 }
 
-/// The response to a request that does not fit into a limit.
-pub(super) fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+/// The response to a request that is not accepted.
+pub(super) fn not_accepted(
+    why: NotAccepted,
+    method: &str,
+    era: Era,
+    snapshot: &Snapshot,
+) -> Outcome {
     let caps = &snapshot.config.gateway;
-    let why = match full {
-        Full::Calls => {
+    let text = match why {
+        NotAccepted::MaxInFlight => {
             let cap = caps.max_in_flight;
             format!("{cap} requests are in flight already (max_in_flight)")
         }
-        Full::Bytes => {
+        NotAccepted::MaxBufferedBytes => {
             let cap = caps.max_buffered_bytes;
             format!(
                 "it doesn't fit into the {cap} bytes for all calls together (max_buffered_bytes)"
             )
         }
-        Full::Records => {
+        NotAccepted::AuditFile => {
             let file = snapshot.config.audit.file.as_ref();
             let file = file.map_or_else(String::new, |file| file.path.display().to_string());
             format!(
@@ -61,8 +66,8 @@ pub(super) fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot
             )
         }
     };
-    let message = format!("{why}; it was not sent");
-    let data = GatewayData::new(None, full.class(), Tally::NONE);
+    let message = format!("{text}; it was not sent");
+    let data = GatewayData::new(None, why.class(), Tally::NONE);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
 }
@@ -185,20 +190,20 @@ pub(super) fn for_client(
     };
     match outcome {
         Outcome::Result(result) => {
-            let says = match answer.result_type {
+            let stamp = match answer.result_type {
                 ResultType::Complete if cacheable => ResultStamp::CompleteAndCacheable,
                 ResultType::Complete => ResultStamp::Complete,
                 ResultType::InputRequired | ResultType::Task => ResultStamp::Itself,
             };
             let gateway = &snapshot.identity;
             let Some(backend) = answer.backend else {
-                return Outcome::Result(modern::stamp_result(&result, says, gateway));
+                return Outcome::Result(modern::stamp_result(&result, stamp, gateway));
             };
             let result = match method {
                 "tasks/get" => modern::with_backend_inside(result, "result", &backend),
                 _ => result,
             };
-            let stamped = modern::stamp_backend_result(&result, says, gateway, &backend);
+            let stamped = modern::stamp_backend_result(&result, stamp, gateway, &backend);
             Outcome::Result(stamped)
         }
         error @ Outcome::Error(_) => error,

@@ -51,8 +51,8 @@ pub(super) struct BackendCall {
     is_task: bool,
     /// The tool runs only as a task, and the client asks for none.
     requires_task: bool,
-    /// Where the states of its task are told, if the call goes on as a task of the client's.
-    says: Option<watch::Sender<Option<RawJson>>>,
+    /// Where the states of its task are reported, if the call goes on as a task of the client's.
+    task_states: Option<watch::Sender<Option<RawJson>>>,
     has_meta: bool,
     replay: Replay,
     target: Option<Arc<str>>,
@@ -108,7 +108,7 @@ impl BackendCall {
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task,
             requires_task: tool.is_some_and(|tool| tool.requires_task) && !is_task,
-            says: None,
+            task_states: None,
             has_meta: target.has_meta,
             replay: route.replay(target.kind),
             target: own_target,

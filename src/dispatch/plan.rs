@@ -1,4 +1,6 @@
 //! What is to be done about a request: the result of routing it.
+//!
+//! Owns the two choices: an answer at once, or a task whose output is the answer.
 
 use futures_util::future::BoxFuture;
 

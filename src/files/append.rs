@@ -30,7 +30,7 @@ pub(crate) struct AppendFile {
     open: Option<File>,
     /// A line was written in part, and could not be taken back.
     is_torn: bool,
-    /// Another process has been waited for in vain.
+    /// The wait for another process has timed out.
     is_stalled: bool,
 }
 

@@ -1,4 +1,6 @@
 //! Files that a killed process has left beside the one that it was about to replace.
+//!
+//! Owns when one is removed: it has our prefix, and is older than ten minutes.
 
 use std::fs;
 use std::path::Path;

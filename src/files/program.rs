@@ -1,4 +1,6 @@
 //! Copies an executable to a place of its own.
+//!
+//! Owns that the copy is whole or not there, also where the one in its place is running.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,7 @@
-//! Folders of sockets that only their user may put something into.
+//! Folders of sockets.
+//!
+//! Owns the check that only their user may put something into one, and the listing of the sockets in it. No
+//! symbolic link is followed.
 
 use std::fs;
 use std::io::{self, ErrorKind};

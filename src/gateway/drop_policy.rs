@@ -1,4 +1,6 @@
-//! Which unsolicited notifications may be dropped or coalesced for a slow client. Pure.
+//! Which unsolicited notifications may be dropped or coalesced for a slow client.
+//!
+//! Owns that policy, by method and source. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

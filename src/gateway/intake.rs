@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::batch::Origin;
 use super::state::Gateway;
-use crate::dispatch::{Exchange, Full, Plan, forward_notification, is_call, relay, route};
+use crate::dispatch::{Exchange, NotAccepted, Plan, forward_notification, is_call, relay, route};
 use crate::observe::log_file;
 use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
@@ -122,10 +122,10 @@ impl Gateway {
             if let Some(record) = record {
                 record.record().set_client(&client);
             }
-            let full = match (many, origin.over_budget) {
-                (true, _) => Full::Calls,
-                (_, true) => Full::Bytes,
-                _ if audit.refuses(record) => Full::Records,
+            let why = match (many, origin.over_budget) {
+                (true, _) => NotAccepted::MaxInFlight,
+                (_, true) => NotAccepted::MaxBufferedBytes,
+                _ if audit.refuses(record) => NotAccepted::AuditFile,
                 _ => {
                     return Ok(Exchange {
                         key,
@@ -136,9 +136,9 @@ impl Gateway {
                 }
             };
             if let Some(record) = record {
-                record.refused(full.class());
+                record.refused(why.class());
             }
-            Err(full)
+            Err(why)
         };
         let parked = &self.parked;
         match route(request, asking, lifecycle, &snapshots, parked, exchange) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::behind::Notice;
+use super::held_notices::Notice;
 use super::state::Gateway;
 use crate::call_report::BackendId;
 use crate::dispatch::{TaskEvent, large_notice_for_client, notice_for_client, state_for_client};
@@ -15,10 +15,10 @@ use crate::transport::stdio::NoticeSource;
 impl Gateway {
     /// There is a notification about a backend.
     pub(super) fn notice_of(&mut self, backend: BackendId, notice: Notice) {
-        if let Some(notice) = self.behind.next(backend, notice)
+        if let Some(notice) = self.held_notices.next(backend, notice)
             && self.send_or_map(backend, notice)
         {
-            self.behind.begin(backend);
+            self.held_notices.begin(backend);
         }
     }
 
@@ -27,10 +27,10 @@ impl Gateway {
         if let Some(notification) = mapped {
             self.notice(NoticeSource::Backend(backend), &notification);
         }
-        let mut waiting = self.behind.end(backend);
+        let mut waiting = self.held_notices.end(backend);
         while let Some(notice) = waiting.pop_front() {
             if self.send_or_map(backend, notice) {
-                self.behind.wait_again(backend, waiting);
+                self.held_notices.wait_again(backend, waiting);
                 return;
             }
         }

@@ -10,9 +10,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
-use super::behind::Behind;
 use super::events::Deadlines;
 use super::fleet::Fleet;
+use super::held_notices::HeldNotices;
 use super::replies::Replies;
 use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
 use crate::dispatch::{ParkedCalls, TaskEvent, failed};
@@ -58,7 +58,7 @@ pub(crate) struct Gateway {
     pub(super) subscriptions: Subscriptions,
     pub(super) parked: Arc<ParkedCalls>,
     pub(super) pre_init: PreInitQueue,
-    pub(super) behind: Behind,
+    pub(super) held_notices: HeldNotices,
     pub(super) tasks: mpsc::UnboundedSender<TaskEvent>,
     pub(super) from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
     pub(super) deadlines: Deadlines,
@@ -84,7 +84,7 @@ impl Gateway {
             subscriptions: Subscriptions::default(),
             parked: Arc::default(),
             pre_init: PreInitQueue::default(),
-            behind: Behind::default(),
+            held_notices: HeldNotices::default(),
             tasks,
             from_tasks,
             deadlines: Deadlines::default(),

@@ -4,7 +4,7 @@
 //! refuses calls immediately; after a wait it is half-open and admits one call as a probe, which
 //! closes it or opens it again for twice as long. A result counts only in the state that its call
 //! was admitted in, so a late one changes nothing. Calls that fail together, as those do that one replica
-//! of a backend had when it died, are one failure. It must not know what a call is: it gets the
+//! of a backend had when it failed, are one failure. It must not know what a call is: it gets the
 //! [`Health`] signal of a finished call.
 
 use std::fmt;

@@ -1,7 +1,8 @@
 //! The path of the executable that an entry names.
 //!
-//! Clients with a window have another `PATH` than a shell, so it is absolute. It also has to stay, which
-//! it doesn't in a package cache, a build or a temporary folder.
+//! Owns whether it can be named where it is. Clients with a window have another `PATH` than a shell, so the path
+//! is absolute. It also has to stay, which it doesn't in a package cache, a build or a temporary folder: then it
+//! is copied first.
 
 use std::io;
 use std::path::{Path, PathBuf};

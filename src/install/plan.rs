@@ -1,4 +1,7 @@
 //! What is to be written into a client's file.
+//!
+//! Owns the plan of an installation: the file as it is, as it is to be, and what the record says afterwards. A
+//! plan changes nothing until it is applied, and none touches what others have written in the entry's place.
 
 mod apply;
 mod uninstall;

@@ -1,6 +1,7 @@
-//! What is kept of an installation in the state folder: the record and the backups.
+//! What is kept of an installation in the state folder.
 //!
-//! Both may hold secrets of the client's file, so they are the user's alone.
+//! Owns the format of the record and the backups, at most ten of one file. Both may hold secrets of the client's
+//! file, so they are the user's alone.
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,6 @@
-//! Whether Claude Desktop runs: it writes its file anew from memory, and what was written meanwhile is
-//! gone.
+//! Whether Claude Desktop runs: it writes its file anew from memory, and what was written meanwhile is gone.
+//!
+//! Owns how each system is asked for that. Where it can't be, it counts as not running.
 
 #![allow(
     clippy::disallowed_methods,

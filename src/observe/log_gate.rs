@@ -61,11 +61,11 @@ impl<S: Subscriber> Layer<S> for GateLayer {
         if !is_counted || REPORTING.get() {
             return true;
         }
-        let mut about = About::default();
-        event.record(&mut about);
+        let mut field = BackendField::default();
+        event.record(&mut field);
         let line = Line {
             metadata,
-            backend: about.backend.or_else(RequestSpan::current_backend),
+            backend: field.backend.or_else(RequestSpan::current_backend),
         };
         self.0.admits(&line, Instant::now(), || message_of(event))
     }
@@ -234,11 +234,11 @@ fn write(line: &Line, text: &str) {
 
 /// The backend that an event is about.
 #[derive(Default)]
-struct About {
+struct BackendField {
     backend: Option<String>,
 }
 
-impl Visit for About {
+impl Visit for BackendField {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "backend" {
             self.backend = Some(value.to_owned());

@@ -1,4 +1,7 @@
-//! The log: on stderr and in the log file, never on stdout, never blocking, and without secrets.
+//! The log.
+//!
+//! Owns where its lines go: to stderr and to the log file, never to stdout, never blocking, and without secrets.
+//! What stderr can't take now is dropped.
 
 use std::any::Any;
 use std::io::{self, Write};

@@ -1,9 +1,8 @@
 //! Notices that the client is gone though stdin stays open.
 //!
-//! A client that is killed closes our stdin, unless a sibling of ours has inherited the other end of
-//! it. Then two signs together say that nobody is left: our parent has changed, and stdout has no
-//! reader. Either alone says nothing: clients start us through wrappers that end, and may stop
-//! reading while they still write.
+//! Owns the two signs that together say so: our parent has changed, and stdout has no reader. A client that is
+//! killed closes our stdin, unless a sibling of ours has inherited the other end of it. Either sign alone says
+//! nothing: clients start us through wrappers that end, and may stop reading while they still write.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! Shutdown requests, from signals or from code.
+//!
+//! Owns [`Shutdown`], the queue of them, and which signals are one. After the second the gateway ends without
+//! waiting. SIGHUP has the config loaded again.
 
 use crate::tasks;
 use tokio::sync::mpsc::{self, UnboundedSender};

@@ -24,8 +24,8 @@ use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
 use crate::snapshot::{
-    Backends, Introduction, KeptResults, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews,
-    Tools, identity,
+    BackendIntroduction, Backends, IntroducedBackend, Introduction, KeptResults, Lists, NamedUris,
+    Snapshot, ToolViews, Tools, identity,
 };
 use crate::state::{CachedListings, StateStore, age};
 
@@ -38,7 +38,7 @@ pub(super) struct Builder {
     named_uris: Arc<NamedUris>,
     kept_results: Arc<KeptResults>,
     /// What each backend says of itself, in this run or at last contact.
-    said: HashMap<BackendId, Said>,
+    introductions: HashMap<BackendId, BackendIntroduction>,
     pin_check: PinCheck,
     state: StateStore,
     /// The listings of earlier runs.
@@ -136,7 +136,7 @@ impl Builder {
             admission,
             named_uris: Arc::default(),
             kept_results: Arc::new(kept_results),
-            said: HashMap::new(),
+            introductions: HashMap::new(),
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
@@ -151,10 +151,11 @@ impl Builder {
     /// The listings of earlier runs are read.
     pub(super) fn set_cached(&mut self, cached: CachedListings) {
         for backend in &self.backends {
-            if let Some(listing) = cached.said(backend.id) {
+            if let Some(listing) = cached.introduction(backend.id) {
                 let read = BackendListing::read(&backend.config, listing);
                 let checked = self.pin_check.check(&backend.config, read);
-                self.said.insert(backend.id, said_in(&checked));
+                self.introductions
+                    .insert(backend.id, introduction_of(&checked));
             }
         }
         self.cached = cached;
@@ -162,17 +163,17 @@ impl Builder {
 
     /// What clients are told of the backends now.
     pub(super) fn introduction(&self) -> Introduction {
-        let speakers: Vec<Speaker<'_>> = (self.backends.iter())
-            .map(|backend| Speaker {
+        let introduced: Vec<IntroducedBackend<'_>> = (self.backends.iter())
+            .map(|backend| IntroducedBackend {
                 id: backend.id,
                 name: backend.name(),
-                said: self.said.get(&backend.id),
+                introduction: self.introductions.get(&backend.id),
                 is_experimental: backend.config.experimental,
             })
             .collect();
         let gateway = &self.config.gateway;
         let own = gateway.instructions.as_deref();
-        Introduction::of(own, gateway.backend_instructions, &speakers)
+        Introduction::of(own, gateway.backend_instructions, &introduced)
     }
 
     /// Reads the listings that came, and builds a snapshot if requests wait for one. A panic costs the
@@ -258,11 +259,11 @@ impl Builder {
         let is_there = |id| new.backends.get(id).is_some();
         self.named_uris.reconfigure(&new.successors, is_there);
         for (new, old) in &new.successors {
-            if let Some(said) = self.said.remove(old) {
-                self.said.insert(*new, said);
+            if let Some(introduction) = self.introductions.remove(old) {
+                self.introductions.insert(*new, introduction);
             }
         }
-        self.said.retain(|id, _| is_there(*id));
+        self.introductions.retain(|id, _| is_there(*id));
         self.config = config;
         self.backends = new.backends;
     }
@@ -286,7 +287,7 @@ impl Builder {
             self.rule_check.check(&config.name, &read);
         }
         let checked = self.pin_check.check(&config, read);
-        self.said.insert(id, said_in(&checked));
+        self.introductions.insert(id, introduction_of(&checked));
         self.listings.insert(id, checked);
     }
 
@@ -380,8 +381,8 @@ impl Builder {
     }
 }
 
-fn said_in(listing: &BackendListing) -> Said {
-    Said {
+fn introduction_of(listing: &BackendListing) -> BackendIntroduction {
+    BackendIntroduction {
         instructions: listing.instructions().cloned(),
         declared: listing.declared().cloned(),
     }

@@ -16,8 +16,8 @@ use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
 use crate::snapshot::Backends;
 use crate::state::StateStore;
 
-/// Most changes of one listing that are logged one by one: more than the log takes in a minute would
-/// be compared in vain.
+/// Most changes of one listing that are logged one by one: to compare more than the log takes in a
+/// minute would have no use.
 const MAX_LOGGED: usize = 10;
 /// Most changes of one tool that are logged in one run.
 const MAX_LOGGED_OF_TOOL: u8 = 3;
@@ -142,7 +142,7 @@ impl PinCheck {
             }
         };
         for change in changed {
-            let subject = &change.now.subject;
+            let subject = &change.current.subject;
             let effect = match subject {
                 Subject::Tool(_) => effect,
                 Subject::Instructions if config.tools.pin == PinMode::Block => "they are withheld",
@@ -172,7 +172,7 @@ impl PinCheck {
 
 /// Whether this change is to be logged now. Counts it as logged.
 fn log_once(logged: &mut HashMap<(Arc<str>, Subject), LogHistory>, change: &Change) -> bool {
-    let now = &change.now;
+    let now = &change.current;
     let place = (Arc::clone(&now.backend), now.subject.clone());
     let logged = logged.entry(place).or_default();
     if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {

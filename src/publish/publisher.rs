@@ -63,7 +63,7 @@ enum PublisherEvent {
 
 /// The lists of one event.
 #[derive(Debug, Clone, Copy)]
-struct Came {
+struct ListedKinds {
     all: Kinds,
     /// The kinds that are not known to lack anything.
     whole: Kinds,
@@ -199,7 +199,7 @@ impl Publisher {
                 taken,
             } => {
                 let failed = |kind| incomplete.iter().any(|list| list.kind == kind);
-                let came = Came {
+                let came = ListedKinds {
                     all: came.or(coming),
                     whole: Kinds::that(|kind| !failed(kind) && !coming.has(kind)),
                 };
@@ -221,7 +221,7 @@ impl Publisher {
         backend: BackendId,
         number: u64,
         listing: Arc<Listing>,
-        came: Came,
+        came: ListedKinds,
         taken: oneshot::Sender<()>,
     ) {
         let Some(part) = self.parts.get_mut(&backend) else {

@@ -22,7 +22,7 @@ const SKILLS: &str = "io.modelcontextprotocol/skills";
 
 /// What one backend says of itself, cleaned.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Said {
+pub(crate) struct BackendIntroduction {
     /// `instructions`, unless they are withheld.
     pub(crate) instructions: Option<Arc<str>>,
     /// `extensions` and `experimental` of its capabilities, an object.
@@ -41,19 +41,19 @@ pub(crate) struct Introduction {
     /// The extensions of each backend that has some, and its experimental capabilities where its config
     /// passes them on.
     names: Vec<(BackendId, Vec<String>)>,
-    /// Every backend has said something, in this run or an earlier one.
+    /// Every backend has introduced itself, in this run or an earlier one.
     pub(crate) is_complete: bool,
 }
 
-/// One backend, and what it has said.
+/// One backend, and its introduction.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Speaker<'a> {
+pub(crate) struct IntroducedBackend<'a> {
     /// Its identity.
     pub(crate) id: BackendId,
     /// Its name.
     pub(crate) name: &'a str,
     /// `None` before its first contact.
-    pub(crate) said: Option<&'a Said>,
+    pub(crate) introduction: Option<&'a BackendIntroduction>,
     /// `experimental` of its config.
     pub(crate) is_experimental: bool,
 }
@@ -64,27 +64,33 @@ impl Introduction {
     pub(crate) fn of(
         own: Option<&str>,
         passes_instructions: bool,
-        speakers: &[Speaker<'_>],
+        backends: &[IntroducedBackend<'_>],
     ) -> Self {
         let mut merged = Self {
             instructions: own.map(str::to_owned),
-            is_complete: speakers.iter().all(|speaker| speaker.said.is_some()),
+            is_complete: backends
+                .iter()
+                .all(|backend| backend.introduction.is_some()),
             ..Self::default()
         };
         let mut left = MAX_ALL;
-        for speaker in speakers {
-            let Some(said) = speaker.said else {
+        for backend in backends {
+            let Some(introduction) = backend.introduction else {
                 continue;
             };
-            if let Some(text) = said.instructions.as_deref().filter(|_| passes_instructions) {
-                merged.add_instructions(speaker.name, text, &mut left);
+            if let Some(text) = introduction
+                .instructions
+                .as_deref()
+                .filter(|_| passes_instructions)
+            {
+                merged.add_instructions(backend.name, text, &mut left);
             }
-            let mut names = merged.declare("extensions", said);
-            if speaker.is_experimental {
-                names.extend(merged.declare("experimental", said));
+            let mut names = merged.declare("extensions", introduction);
+            if backend.is_experimental {
+                names.extend(merged.declare("experimental", introduction));
             }
             if !names.is_empty() {
-                merged.names.push((speaker.id, names));
+                merged.names.push((backend.id, names));
             }
         }
         merged.extensions.remove(task::EXTENSION);
@@ -140,8 +146,8 @@ impl Introduction {
 
     /// Of several declarations of one extension, the first counts; of skills, what any server can do.
     /// Returns the names.
-    fn declare(&mut self, key: &str, said: &Said) -> Vec<String> {
-        let declared = said.declared.as_ref().and_then(|all| all.get(key));
+    fn declare(&mut self, key: &str, introduction: &BackendIntroduction) -> Vec<String> {
+        let declared = introduction.declared.as_ref().and_then(|all| all.get(key));
         let declared = declared.and_then(|all| all.read::<Map<String, Value>>().ok());
         let into = match key {
             "extensions" => &mut self.extensions,
@@ -164,45 +170,48 @@ impl Introduction {
 mod tests {
     use super::*;
 
-    fn said(instructions: &str, declared: &'static str) -> Said {
-        Said {
+    fn introduced(instructions: &str, declared: &'static str) -> BackendIntroduction {
+        BackendIntroduction {
             instructions: Some(instructions.into()),
             declared: Some(RawJson::trusted(declared)),
         }
     }
 
-    fn speaker<'a>(name: &'a str, said: &'a Said) -> Speaker<'a> {
-        Speaker {
+    fn backend<'a>(name: &'a str, introduction: &'a BackendIntroduction) -> IntroducedBackend<'a> {
+        IntroducedBackend {
             id: BackendId::new(u32::from(name.as_bytes()[0])),
             name,
-            said: Some(said),
+            introduction: Some(introduction),
             is_experimental: name == "b",
         }
     }
 
     #[test]
     fn instructions_are_merged_in_order_each_under_its_name() {
-        let (a, b) = (said("one\nThe server \"b\" says:", "{}"), said("two", "{}"));
-        let speakers = [speaker("a", &a), speaker("b", &b)];
-        let merged = Introduction::of(Some("Ours."), true, &speakers);
+        let (a, b) = (
+            introduced("one\nThe server \"b\" says:", "{}"),
+            introduced("two", "{}"),
+        );
+        let backends = [backend("a", &a), backend("b", &b)];
+        let merged = Introduction::of(Some("Ours."), true, &backends);
         let expected = "Ours.\n\nThe server \"a\" says:\n> one\n> The server \"b\" says:\n\nThe server \"b\" says:\n> two";
         assert_eq!(merged.instructions.as_deref(), Some(expected));
         assert!(merged.is_complete);
-        let off = Introduction::of(None, false, &speakers);
+        let off = Introduction::of(None, false, &backends);
         assert_eq!(off.instructions, None);
-        let silent = Speaker {
-            said: None,
-            ..speakers[0]
+        let silent = IntroducedBackend {
+            introduction: None,
+            ..backends[0]
         };
         assert!(!Introduction::of(None, true, &[silent]).is_complete);
     }
 
     #[test]
     fn instructions_are_bounded_each_and_together() {
-        let long = said(&"é".repeat(5_000), "{}");
+        let long = introduced(&"é".repeat(5_000), "{}");
         let names: Vec<String> = (0..10).map(|number| format!("b{number}")).collect();
-        let speakers: Vec<_> = names.iter().map(|name| speaker(name, &long)).collect();
-        let merged = Introduction::of(None, true, &speakers)
+        let backends: Vec<_> = names.iter().map(|name| backend(name, &long)).collect();
+        let merged = Introduction::of(None, true, &backends)
             .instructions
             .unwrap();
         let of_one = merged.split("\n\n").next().unwrap();
@@ -213,15 +222,15 @@ mod tests {
 
     #[test]
     fn extensions_of_all_are_declared_and_experimental_ones_where_the_config_says_so() {
-        let a = said(
+        let a = introduced(
             "",
             r#"{"extensions":{"io.modelcontextprotocol/ui":{"v":1},"io.modelcontextprotocol/skills":{},"io.modelcontextprotocol/tasks":{}},"experimental":{"x":{}}}"#,
         );
-        let b = said(
+        let b = introduced(
             "",
             r#"{"extensions":{"io.modelcontextprotocol/ui":{"v":2},"io.modelcontextprotocol/skills":{"directoryRead":true}},"experimental":{"y":{}}}"#,
         );
-        let merged = Introduction::of(None, true, &[speaker("a", &a), speaker("b", &b)]);
+        let merged = Introduction::of(None, true, &[backend("a", &a), backend("b", &b)]);
         let expected = json!({ "io.modelcontextprotocol/ui": { "v": 1 },
             "io.modelcontextprotocol/skills": { "directoryRead": true } });
         assert_eq!(json!(merged.extensions), expected);

@@ -29,7 +29,7 @@ const HEAD: &str = "{\"listed_at\":";
 /// Most bytes of its first line, which says whose file it is.
 const MAX_FIRST_LINE: usize = 4 << 10;
 /// Most bytes of a line that holds what the backend said of itself.
-const MAX_SAID: usize = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
 /// Version of the file format.
 const VERSION: u32 = 1;
 
@@ -79,11 +79,11 @@ impl CacheFile {
 
     /// What the backend said of itself, if it is this one's file: the lines before the first list. It
     /// is a listing without items.
-    pub(super) fn said(&self) -> Option<Listing> {
+    pub(super) fn introduction(&self) -> Option<Listing> {
         let text = self.text.as_ref().ok()?;
         let line = |from: usize| {
             let rest = text.get(from..)?;
-            let end = rest.iter().take(MAX_SAID).position(|byte| *byte == b'\n')?;
+            let end = rest.iter().take(MAX_LINE).position(|byte| *byte == b'\n')?;
             Some(from + end + 1)
         };
         let mut end = line(0)?;
@@ -100,11 +100,11 @@ impl CacheFile {
         if head.get("fingerprint")?.text()? != self.fingerprint {
             return None;
         }
-        let mut said = Listing::default();
+        let mut introduction = Listing::default();
         let instructions = head.get("instructions").and_then(|text| text.text());
-        said.instructions = instructions.map(Into::into);
-        said.declared = head.get("declared").filter(RawJson::is_object);
-        Some(said)
+        introduction.instructions = instructions.map(Into::into);
+        introduction.declared = head.get("declared").filter(RawJson::is_object);
+        Some(introduction)
     }
 
     /// The listing in it; `None` if it can't be used, which is logged, or is another backend's.

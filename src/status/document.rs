@@ -1,5 +1,7 @@
-//! The document as data. A reader may be of another version than the gateway that wrote it: members that
-//! it does not know are ignored, and those that are missing have their default.
+//! The status document as data.
+//!
+//! Owns its members, with their units, and that versions may differ: members that a reader does not know are
+//! ignored, and those that are missing have their default.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +42,7 @@ pub(crate) struct GatewayStatus {
     pub(crate) backends: Vec<BackendStatus>,
 }
 
-/// The client in front.
+/// The client that it serves.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ClientStatus {

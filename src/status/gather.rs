@@ -1,4 +1,7 @@
-//! Makes the document from what the gateway has.
+//! Makes the status document from what the gateway has.
+//!
+//! Owns [`Facts`], the sources that it is read from, and the bounds on what is told of a backend's tools. It
+//! changes nothing, and calls pay nothing for it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! Where there are no private sockets, a running gateway can't be asked.
+//!
+//! Owns the server that does nothing there.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,7 @@
-//! Where sockets are: one file for each running gateway, in a folder that only its user can open.
+//! Where the sockets of running gateways are.
+//!
+//! Owns their paths: one file for each gateway, in a folder that only its user can open. A socket whose gateway is
+//! gone is removed by whoever finds it.
 
 use std::io;
 use std::os::unix::net::UnixListener;

@@ -1,4 +1,6 @@
 //! Asks all running gateways of this user what they say of themselves.
+//!
+//! Owns the bounds on each answer (five seconds, 16 MiB), and that one that can't be read is told beside the others.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
-//! One attempt at a request to a backend: its span, the context that the backend gets, and its
-//! duration.
+//! One attempt at a request to a backend.
+//!
+//! Owns its span, the trace context that the backend gets, and its duration in seconds. An attempt that is dropped
+//! counts as cancelled.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,6 @@
-//! The trace context of a request: W3C Trace Context as members of `_meta` (MCP 2026-07-28, basic,
-//! "Trace context").
+//! The trace context of a request: W3C Trace Context as members of `_meta` (MCP 2026-07-28, basic, "Trace context").
+//!
+//! Owns the reading of it from a client's params, and its place in those that a backend gets.
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};

@@ -1,4 +1,6 @@
-//! Numbers that are kept anyway, read when metrics are sent: calls pay nothing for them.
+//! Numbers that are kept anyway, reported when metrics are sent.
+//!
+//! Owns [`Levels`], the numbers of one moment. They are read then, so calls pay nothing for them.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Names of attributes and metrics.
 //!
-//! Those without the prefix `sentinel.` are of the OpenTelemetry semantic convention for MCP, which is in
-//! development: a name that moves changes here alone.
+//! Owns all of them, the bounds of buckets (seconds), and the few values that may be counted by. Those without the
+//! prefix `sentinel.` are of the OpenTelemetry semantic convention for MCP, which is in development: a name that
+//! moves changes here alone.
 
 /// Bounds of the buckets of durations, in seconds.
 pub(super) const BOUNDS: [f64; 14] = [

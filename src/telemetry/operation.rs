@@ -1,4 +1,7 @@
-//! A request of the client: its span, and its duration.
+//! A request of the client.
+//!
+//! Owns its span and its duration in seconds, and what of a request a collector gets: no secret of the config, no
+//! long text, and no name that may be anything.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -181,7 +184,7 @@ pub(super) fn failed(error: Option<&str>, code: Option<i64>) -> impl Iterator<It
     error.into_iter().chain(code)
 }
 
-/// The attributes that name a tool or a prompt. A name that no backend has is not told: it may be
+/// The attributes that name a tool or a prompt. A name that no backend has is left out: it may be
 /// anything.
 pub(super) fn named(
     target: Option<(Kind, &str)>,

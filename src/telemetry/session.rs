@@ -1,4 +1,6 @@
 //! How long sessions lasted: that with the client, and those with backends.
+//!
+//! Owns both metrics, in seconds, with their attributes.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Where a text may be cut.
+//!
+//! Owns that no character is divided: lengths are bytes, and a cut is between two characters.
 
 /// The longest beginning of a text that has at most so many bytes and ends between two characters.
 pub(crate) fn beginning(text: &str, max_bytes: usize) -> &str {

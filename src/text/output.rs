@@ -1,4 +1,4 @@
-//! What this process writes of its own accord: log lines, and what commands print.
+//! The text that this process writes besides messages: log lines, and what commands print.
 //!
 //! Owns the list of all backends' secrets, which are removed from it whatever else was done before.
 //! It must not know where it is written.

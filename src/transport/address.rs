@@ -1,4 +1,6 @@
 //! Which addresses are not on the public internet.
+//!
+//! Owns the list: this machine's, private networks, nobody's, and IPv6 forms of these.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -56,16 +56,42 @@ impl Source {
         if is_mod_rs {
             parts.pop();
         }
+        Self {
+            is_mod_rs,
+            ..Self::of(parts, whole)
+        }
+    }
+
+    /// The file with this text, of the module with this path.
+    pub fn of(parts: Vec<String>, whole: String) -> Self {
         let code = code_of(&whole);
         let (exporting, rest) = split_re_exports(&code);
+        let re_exports = imports_of(&exporting, &parts);
+        let mut imports = imports_of(&rest, &parts);
+        let in_scope: Vec<String> = imports.union(&re_exports).cloned().collect();
+        for path in in_scope {
+            let name = path.rsplit("::").next().unwrap();
+            if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                paths_through(name, &path, &rest, &mut imports);
+            }
+        }
         Self {
             module: parts.join("::"),
-            is_mod_rs,
-            imports: imports_of(&rest, &parts),
-            re_exports: imports_of(&exporting, &parts),
+            is_mod_rs: false,
+            imports,
+            re_exports,
             whole,
             code,
         }
+    }
+
+    /// Its `//!` lines at the beginning, joined.
+    pub fn head(&self) -> String {
+        let lines = self
+            .whole
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"));
+        lines.collect()
     }
 
     /// The top-level module that it belongs to.
@@ -253,20 +279,23 @@ fn imports_of(code: &str, parts: &[String]) -> BTreeSet<String> {
         expand(&code[at + 2..], &base.join("::"), &mut imports);
     }
     for child in children(code) {
-        let mut from = 0;
-        while let Some(at) = code[from..].find(&format!("{child}::")).map(|at| at + from) {
-            let alone = !code[..at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c));
-            if alone {
-                let base = [own.join("::").as_str(), child].join("::");
-                expand(&code[at + child.len() + 2..], &base, &mut imports);
-            }
-            from = at + child.len();
-        }
+        let base = [own.join("::").as_str(), child].join("::");
+        paths_through(child, &base, code, &mut imports);
     }
     imports
         .into_iter()
         .map(|path| path.trim_start_matches("::").to_owned())
         .collect()
+}
+
+/// Adds the paths that begin with the name of a module, which is at `base`.
+fn paths_through(name: &str, base: &str, code: &str, imports: &mut BTreeSet<String>) {
+    for (at, found) in code.match_indices(&format!("{name}::")) {
+        let alone = !code[..at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c));
+        if alone {
+            expand(&code[at + found.len()..], base, imports);
+        }
+    }
 }
 
 /// The modules that it declares.

@@ -1,5 +1,7 @@
-//! Who the gateway is to an authorization server: by hand, by document, or registered, in this order
-//! (MCP 2026-07-28, basic/authorization/client-registration).
+//! Which client the gateway is at an authorization server.
+//!
+//! Owns the order (MCP 2026-07-28, basic/authorization/client-registration): the client that the config
+//! names, the URL of its metadata document, one registered earlier, and last a new registration.
 
 use url::Url;
 
@@ -9,7 +11,7 @@ use crate::auth::http::{Http, shown};
 use crate::auth::oauth::client::{Client, ClientAuth, Registration, read_registration};
 use crate::auth::oauth::metadata::ServerMetadata;
 use crate::auth::oauth::scopes;
-use crate::auth::store::{How, StoredClient};
+use crate::auth::store::{ClientSource, StoredClient};
 use crate::config::{BackendConfig, CallbackHost, SignIn};
 use crate::text::Reach;
 
@@ -38,7 +40,10 @@ impl ClientChoice<'_> {
         if self.sign_in.client_id.is_some() {
             let (issuer, methods) = (&self.server.issuer, &self.server.token_auth_methods);
             let client = by_hand(self.backend, self.sign_in, issuer, methods.as_deref()).await?;
-            return Ok((self.stored(client, How::Config, self.redirect_uri), false));
+            return Ok((
+                self.stored(client, ClientSource::Config, self.redirect_uri),
+                false,
+            ));
         }
         let document = self.sign_in.client_metadata_url.as_ref();
         if let Some(url) = document.filter(|_| self.server.takes_client_documents) {
@@ -48,7 +53,10 @@ impl ClientChoice<'_> {
                 key: None,
                 auth: ClientAuth::None,
             };
-            return Ok((self.stored(client, How::Document, self.redirect_uri), false));
+            return Ok((
+                self.stored(client, ClientSource::Document, self.redirect_uri),
+                false,
+            ));
         }
         let earlier = self.known.filter(|known| {
             let uri = known.redirect_uri.as_deref();
@@ -56,7 +64,7 @@ impl ClientChoice<'_> {
             // It may ask for no other (RFC 7591, section 2).
             let of = &known.scope;
             let may_ask = of.is_empty() || self.scopes.iter().all(|scope| of.contains(scope));
-            known.how == How::Registered && uri.is_some() && fits && may_ask
+            known.how == ClientSource::Registered && uri.is_some() && fits && may_ask
         });
         match earlier {
             Some(earlier) => Ok((earlier.clone(), true)),
@@ -114,7 +122,7 @@ impl ClientChoice<'_> {
             self.learn(secret.reveal());
         }
         let expires_at = registered.secret_expires_at.filter(|at| *at > now());
-        let client = self.stored(registered.client, How::Registered, redirect_uri);
+        let client = self.stored(registered.client, ClientSource::Registered, redirect_uri);
         Ok(Ok(StoredClient {
             scope: scopes::union(self.scopes, registered.scope.iter().map(String::as_str)),
             secret_expires_at: expires_at,
@@ -132,7 +140,7 @@ impl ClientChoice<'_> {
         }
     }
 
-    fn stored(&self, client: Client, how: How, redirect_uri: &str) -> StoredClient {
+    fn stored(&self, client: Client, how: ClientSource, redirect_uri: &str) -> StoredClient {
         StoredClient {
             client,
             how,

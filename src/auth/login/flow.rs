@@ -1,4 +1,7 @@
 //! The steps of one sign-in, in a browser or at another device.
+//!
+//! Owns their order, and the record as it will be kept. The caller writes it, so a sign-in that fails
+//! changes nothing of it.
 
 use tokio::sync::mpsc;
 
@@ -15,7 +18,7 @@ use crate::auth::oauth::challenge::BearerChallenge;
 use crate::auth::oauth::client::{Client, ClientAuth};
 use crate::auth::oauth::scopes::{self, Choice};
 use crate::auth::oauth::token::{Grant, TokenAnswer, read_device};
-use crate::auth::store::{How, Record, Store, StoredClient};
+use crate::auth::store::{ClientSource, Record, Store, StoredClient};
 use crate::config::{BackendConfig, CallbackHost, GrantKind, SignIn};
 use crate::text::Reach;
 
@@ -340,7 +343,7 @@ impl Flow<'_> {
 
 /// A secret of the config stays there.
 fn without_configured_secret(mut client: StoredClient) -> StoredClient {
-    if client.how == How::Config {
+    if client.how == ClientSource::Config {
         client.client.secret = None;
         client.client.key = None;
     }

@@ -1,4 +1,6 @@
-//! A person signs out of a backend: its tokens are revoked, then forgotten (RFC 7009).
+//! A person signs out of a backend (RFC 7009).
+//!
+//! Owns the order: tokens are revoked at the server, then forgotten, also where the server can't be told.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! What a sign-in takes over from mcp-remote: its registration, and with consent its tokens.
+//!
+//! Owns which of both is taken. Tokens are only where their issuer is certain, and a registration is
+//! tried once: the note of it is kept before a browser is sent there.
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -9,7 +12,7 @@ use super::step::{Options, Step, Take, Taken};
 use crate::auth::discovery::Found;
 use crate::auth::exchange::{learn, now};
 use crate::auth::store::mcp_remote::{Kept, KeptTokens, find};
-use crate::auth::store::{How, Record, Store, StoredClient, StoredToken};
+use crate::auth::store::{ClientSource, Record, Store, StoredClient, StoredToken};
 use crate::config::{BackendConfig, SignIn};
 use crate::text::Reach;
 
@@ -206,7 +209,7 @@ async fn note_tried(store: &Store, id: &str) -> Result<(), String> {
 fn stored(kept: Kept) -> StoredClient {
     StoredClient {
         client: kept.client,
-        how: How::Registered,
+        how: ClientSource::Registered,
         redirect_uri: kept.redirect_uri,
         secret_expires_at: kept.secret_expires_at,
         scope: Vec::new(),

@@ -1,4 +1,6 @@
 //! Whether and where a person can sign in to a backend.
+//!
+//! Owns the reasons why nobody can, and how long a command waits for the lock of the file.
 
 use std::sync::Arc;
 use std::time::Duration;

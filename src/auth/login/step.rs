@@ -1,4 +1,6 @@
-//! What a person is shown, and how the person wants to sign in.
+//! What a person is shown during a sign-in, and how the person wants to sign in.
+//!
+//! Owns both as data: [`Step`] and [`Options`]. It must not know how a step is shown.
 
 use std::time::Duration;
 

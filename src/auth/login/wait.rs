@@ -1,4 +1,7 @@
 //! Waits for a person: for the answer of a browser, or for a code that is entered elsewhere.
+//!
+//! Owns when such a wait ends, which what is no answer to this request never does, and the pause between
+//! two requests of the device grant, which grows as the server asks, and up to 60 seconds after failures.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! A client proves who it is with its private key: a signed assertion (RFC 7523, section 3).
+//!
+//! Owns the key, its signature algorithm, and the form and the life of an assertion (60 seconds). The key
+//! is in no output. Pure: the time and the nonce are given.
 
 use std::fmt;
 use std::sync::Arc;

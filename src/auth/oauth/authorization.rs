@@ -1,4 +1,7 @@
-//! The authorization request and its answer: PKCE (RFC 7636), `state`, and the issuer (RFC 9207).
+//! The authorization request and its answer.
+//!
+//! Owns what ties the answer to the request: `state`, PKCE (RFC 7636), and the issuer (RFC 9207). These
+//! are checked before anything else of an answer is read.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,7 +62,7 @@ pub struct AuthorizationRequest<'a> {
     pub redirect_uri: &'a str,
     /// Empty: none is named.
     pub scopes: &'a [String],
-    /// Letter for letter as the resource calls itself; `None`: left out by the user's wish.
+    /// Letter for letter as the resource calls itself; `None`: left out, as the config says.
     pub resource: Option<&'a str>,
     /// `oauth.params`, added as they are.
     pub params: &'a [(String, String)],

@@ -1,5 +1,7 @@
-//! Who the gateway is to an authorization server: how it authenticates, and how it registers
-//! (RFC 7591).
+//! A client at an authorization server.
+//!
+//! Owns how it authenticates at the token endpoint, what it registers as, and the reading of the answer
+//! to a registration (RFC 7591).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,8 @@
-//! Metadata of protected resources (RFC 9728) and of authorization servers (RFC 8414, OpenID
-//! Connect Discovery): where they are looked for, and whether they may be used.
+//! Metadata of protected resources (RFC 9728) and of authorization servers (RFC 8414, OpenID Connect
+//! Discovery).
+//!
+//! Owns where the documents are looked for, and whether one may be used: it must name the resource or the
+//! issuer that was asked for, and only URLs that [`UrlRules`] allow.
 
 use url::Url;
 

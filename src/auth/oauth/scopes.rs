@@ -1,4 +1,7 @@
-//! Which scopes are asked for (MCP 2026-07-28, basic/authorization, scope selection strategy).
+//! The scopes that a sign-in asks for (MCP 2026-07-28, basic/authorization, scope selection strategy).
+//!
+//! Owns their order of precedence: the config, the challenge, the metadata of the resource. What is held
+//! already stays, and `offline_access` is added where the server offers it.
 
 /// What a refresh token is asked for with, where the server offers it (OpenID Connect Core, 11).
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";

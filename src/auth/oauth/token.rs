@@ -1,4 +1,7 @@
 //! Requests to the token endpoint and their answers (RFC 6749, sections 4 to 6; RFC 8628).
+//!
+//! Owns the forms of the grants, and the reading of tokens, refusals and device codes. What an answer
+//! says is bounded: the life of a token by ten years, its length by 16 KiB.
 
 use std::fmt;
 use std::time::Duration;

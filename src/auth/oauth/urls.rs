@@ -1,4 +1,7 @@
-//! Which URLs of a server's documents may be asked or shown.
+//! URLs that a server's documents name.
+//!
+//! Owns the rule which of them may be requested: https, and plain http to loopback for a backend on
+//! loopback, or where the user allows it. None has a user, a password or a fragment.
 
 use url::Url;
 

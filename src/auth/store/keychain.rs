@@ -26,8 +26,8 @@ const MAX_NOTE: u64 = 16 * 1024;
 /// Longest wait for another process that makes the key, which may ask a person, and between two looks.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
-/// Most characters of what a tool says.
-const MAX_SAID: usize = 200;
+/// Most characters of a tool's stderr in a message.
+const MAX_STDERR: usize = 200;
 
 /// The keychain's key for the sign-ins in this folder. Makes it where there is none.
 ///
@@ -152,8 +152,8 @@ impl Keychain {
         let (arguments, input) = self.tool.keep(&name, key.reveal());
         let ended = self.run(&arguments, &input).await?;
         if !ended.status.success() {
-            let said = said(&ended).replace(key.reveal(), "***");
-            return Err(format!("the keychain takes no key{said}; unlock it"));
+            let why = stderr_line(&ended).replace(key.reveal(), "***");
+            return Err(format!("the keychain takes no key{why}; unlock it"));
         }
         let note = match self.tool {
             Tool::PowerShell => first_line(&ended),
@@ -179,7 +179,7 @@ impl Keychain {
             return Err(format!(
                 "the keychain is locked, or no longer has the key that {} names{}; unlock it; if the key is gone for good, remove that file and sign in again",
                 file.display(),
-                said(&ended)
+                stderr_line(&ended)
             ));
         }
         Ok(Secret::new(key))
@@ -254,13 +254,13 @@ fn first_line(ended: &Ended) -> String {
     printed.lines().next().map_or("", str::trim).to_owned()
 }
 
-/// What the tool says, for the middle of a sentence.
-fn said(ended: &Ended) -> String {
-    let said = String::from_utf8_lossy(&ended.said);
-    let line = said.lines().map(str::trim).find(|line| !line.is_empty());
+/// The first line that the tool wrote to stderr, in parentheses; empty if it wrote none.
+fn stderr_line(ended: &Ended) -> String {
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    let line = stderr.lines().map(str::trim).find(|line| !line.is_empty());
     line.map_or_else(String::new, |line| {
         let shown = line.chars().filter(|letter| !letter.is_control());
-        format!(" ({})", shown.take(MAX_SAID).collect::<String>())
+        format!(" ({})", shown.take(MAX_STDERR).collect::<String>())
     })
 }
 

@@ -12,7 +12,7 @@ const VERSION: u64 = 1;
 
 /// How the client became known to the authorization server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
+pub(crate) enum ClientSource {
     /// Dynamic registration.
     Registered,
     /// The URL of a metadata document.
@@ -25,7 +25,7 @@ pub(crate) enum How {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredClient {
     pub(crate) client: Client,
-    pub(crate) how: How,
+    pub(crate) how: ClientSource,
     /// `None` where no browser was needed.
     pub(crate) redirect_uri: Option<String>,
     /// When the secret expires, in seconds of Unix time; `None`: never.
@@ -223,7 +223,7 @@ impl Record {
     }
 }
 
-impl How {
+impl ClientSource {
     const ALL: [Self; 3] = [Self::Registered, Self::Document, Self::Config];
 
     fn name(self) -> &'static str {
@@ -244,7 +244,9 @@ fn read_client(object: &Map<String, Value>) -> Option<StoredClient> {
             key: None,
             auth: ClientAuth::of_name(&text(object, "auth")?)?,
         },
-        how: How::ALL.into_iter().find(|known| known.name() == how)?,
+        how: ClientSource::ALL
+            .into_iter()
+            .find(|known| known.name() == how)?,
         redirect_uri: text(object, "redirect_uri"),
         secret_expires_at: number(object, "secret_expires_at"),
         scope: texts(object, "scope"),
@@ -287,7 +289,7 @@ mod tests {
         let record = Record::read(FIRST.as_bytes()).unwrap();
         assert_eq!(record.generation, 7);
         let client = record.client_of("https://a", 98).unwrap();
-        assert_eq!(client.how, How::Registered);
+        assert_eq!(client.how, ClientSource::Registered);
         assert_eq!(client.client.auth, ClientAuth::Post);
         let token = record.token.as_ref().unwrap();
         assert_eq!(token.access.reveal(), "x");

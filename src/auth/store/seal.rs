@@ -28,7 +28,7 @@ const VERSION: u64 = 2;
 const LEAST_KEY: usize = 32;
 const SALT: &[u8] = b"sentinel-gateway tokens";
 
-/// The pause after a key was asked for in vain, before it is asked for again.
+/// The pause after a failed request for the key, before the next one.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How far the time of a file may be behind.
@@ -38,7 +38,7 @@ const GRAIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct Printed {
     key: Option<Secret>,
-    /// When it was last asked for in vain, and why.
+    /// When the last request for it failed, and why.
     failed: Option<(Instant, SystemTime, String)>,
     /// When it was last asked for again, though there was a key.
     renewed: Option<(Instant, SystemTime)>,

@@ -1,4 +1,8 @@
 //! What is known of a backend's token in this process. Pure.
+//!
+//! Owns the record as it was last read and what has happened since, and from it when a token is due
+//! (60 seconds before its end, less if it is short-lived), how long renewal pauses after a failure (1 to 60
+//! seconds), and why a person has to sign in.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! Gets the token to send: reads the file, and renews the token where it is due or was refused.
+//!
+//! Owns the order of these steps. A token is renewed under the lock of the machine, after another look at
+//! the file, and is used only after it has been written.
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use crate::auth::exchange::{self, ExchangeError, learn, now, stored};
 use crate::auth::oauth::client::Client;
 use crate::auth::oauth::scopes::Choice;
 use crate::auth::oauth::token::Grant;
-use crate::auth::store::{How, Purpose, Reason, Record, StoredClient};
+use crate::auth::store::{ClientSource, Purpose, Reason, Record, StoredClient};
 use crate::config::Secret;
 
 impl Tokens {
@@ -114,7 +117,7 @@ impl Tokens {
         }
     }
 
-    /// The old token while it lives; else the reason why there is no new one.
+    /// The old token while it is valid; else the reason why there is no new one.
     fn old_or(&self, cause: &Cause, why: String) -> Result<Option<Secret>, AuthError> {
         let state = self.state.lock();
         let access = state.access().cloned();
@@ -213,7 +216,7 @@ impl Tokens {
             since: now(),
             why: why.clone(),
         });
-        let is_registered = |client: &StoredClient| client.how == How::Registered;
+        let is_registered = |client: &StoredClient| client.how == ClientSource::Registered;
         if error.code() == Some("invalid_client") {
             // The next login registers anew.
             record.client = record.client.filter(|client| !is_registered(client));
@@ -293,7 +296,7 @@ fn note_server(record: &mut Record, found: Found, client: Client) {
             key: None,
             ..client
         },
-        how: How::Config,
+        how: ClientSource::Config,
         redirect_uri: None,
         secret_expires_at: None,
         scope: Vec::new(),

@@ -1,11 +1,14 @@
 //! The attempts of one call.
+//!
+//! Owns the loop over them: queue, connection, send, and the wait before the next one, all within the
+//! call's deadline. Every call leaves a report, also one that is cancelled.
 
 use std::sync::Arc;
 
 use tokio::time::sleep;
 
 use super::handler::CallHandler;
-use super::request::{Call, Called, Limits};
+use super::request::{Call, CallContext, Called};
 use crate::backend::backoff::jitter;
 use crate::backend::deadline::Expired;
 use crate::backend::error::BackendError;
@@ -26,13 +29,13 @@ use crate::telemetry::{AttemptEnd, AttemptTrace, Peer, TOOL_ERROR};
 /// its end, if it adds reports up.
 pub(in crate::backend) async fn run(
     call: &Call<'_>,
-    limits: &Limits<'_>,
+    context: &CallContext<'_>,
     sessions: &Sessions,
     dropped: Option<&RunningTally>,
 ) -> Called {
     let mut running = CallRun {
         call,
-        limits,
+        context,
         sessions,
         trace: CallTrace::start(),
         executed: Executed::No,
@@ -48,11 +51,11 @@ pub(in crate::backend) async fn run(
     let class = result.as_ref().err().map(|error| error.class(executed));
     let report = running
         .trace
-        .finish(limits.backend, class, executed, running.attempts);
+        .finish(context.backend, class, executed, running.attempts);
     Called {
         result: result.map(|answer| Answer {
             tally: report.tally,
-            backend: Some(Arc::clone(&limits.config.name)),
+            backend: Some(Arc::clone(&context.config.name)),
             ..answer
         }),
         report,
@@ -61,7 +64,7 @@ pub(in crate::backend) async fn run(
 
 struct CallRun<'a> {
     call: &'a Call<'a>,
-    limits: &'a Limits<'a>,
+    context: &'a CallContext<'a>,
     sessions: &'a Sessions,
     trace: CallTrace,
     /// Whether any attempt so far may have run it.
@@ -80,7 +83,7 @@ impl Drop for CallRun<'_> {
                 false => Executed::No,
             };
             let executed = self.executed.max(now);
-            let report = (self.trace).finish(self.limits.backend, None, executed, self.attempts);
+            let report = (self.trace).finish(self.context.backend, None, executed, self.attempts);
             tally.add(&report);
         }
     }
@@ -88,14 +91,14 @@ impl Drop for CallRun<'_> {
 
 impl CallRun<'_> {
     async fn run(&mut self) -> Result<Answer, BackendError> {
-        let (call, limits) = (self.call, self.limits);
-        let mut counted = limits.stats.begin();
-        let Ok(Some(_places)) = call.deadline.run(limits.queues.enter(call.tool())).await else {
+        let (call, context) = (self.call, self.context);
+        let mut counted = context.stats.begin();
+        let Ok(Some(_places)) = call.deadline.run(context.queues.enter(call.tool())).await else {
             return Err(self.out_of_time(false));
         };
         self.trace.mark_queued();
         counted.leave_queue();
-        let mut attempts = Attempts::new(call.replay, limits.config.retries, limits.retry_budget);
+        let mut attempts = Attempts::new(call.replay, context.config.retries, context.retry_budget);
         if call.replay == Replay::Unsafe {
             // Events that have arrived by now are handled first: a connection that its server has
             // closed must not be given a request that can't be sent again.
@@ -115,9 +118,9 @@ impl CallRun<'_> {
                 return self.given_up(error);
             };
             tracing::warn!(
-                backend = &*limits.config.name,
+                backend = &*context.config.name,
                 attempt = self.attempts,
-                max_retries = limits.config.retries,
+                max_retries = context.config.retries,
                 delay_ms = delay.as_millis() as u64,
                 %error,
                 "retrying after transient error"
@@ -137,7 +140,7 @@ impl CallRun<'_> {
         let mut span = self.span(&id);
         let attempt = (&id, span.as_ref());
         // Boxed here, so that calls that wait for a permit take no room for it.
-        let sending = send(self.call, self.limits, self.sessions, &self.trace, attempt);
+        let sending = send(self.call, self.context, self.sessions, &self.trace, attempt);
         let result = match self.call.deadline.run(Box::pin(sending)).await {
             Ok(result) => result,
             Err(Expired) => Err(self.out_of_time(self.trace.is_sent())),
@@ -152,7 +155,7 @@ impl CallRun<'_> {
 
     /// The span of the current attempt, where the call is part of a trace.
     fn span(&self, id: &Id) -> Option<AttemptTrace> {
-        let (call, config) = (self.call, self.limits.config);
+        let (call, config) = (self.call, self.context.config);
         let kind = match call.method {
             "tools/call" => Some(Kind::Tool),
             "prompts/get" => Some(Kind::Prompt),
@@ -212,7 +215,7 @@ fn end_span(span: &mut AttemptTrace, result: &Result<Answer, BackendError>, exec
 /// Sends one attempt: its id, and its span.
 async fn send(
     call: &Call<'_>,
-    limits: &Limits<'_>,
+    context: &CallContext<'_>,
     sessions: &Sessions,
     trace: &CallTrace,
     (id, span): (&Id, Option<&AttemptTrace>),
@@ -234,7 +237,7 @@ async fn send(
         id,
         method: call.method,
         params: traced.as_ref().or(params),
-        idle: limits.config.idle_timeout,
+        idle: context.config.idle_timeout,
         trace,
         caller: call.caller,
         target: call.target,

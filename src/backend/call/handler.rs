@@ -1,4 +1,7 @@
 //! Handles the server's messages during one attempt.
+//!
+//! Owns which of them reach the client, and the client's progress token in place of the attempt's. A
+//! progress value that does not grow is dropped.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

@@ -1,4 +1,6 @@
 //! The client's progress token, and the values passed on under it.
+//!
+//! Owns the highest value so far, over all attempts of a call and all requests that share the token.
 
 use std::ops::Range;
 use std::sync::Arc;

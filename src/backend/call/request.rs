@@ -1,4 +1,7 @@
-//! A call, and what became of it.
+//! A call as it is given to a backend, and what became of it.
+//!
+//! Owns the types [`Call`] and [`Called`], and [`CallContext`], what all calls to one backend share. It
+//! must not know how a call is made.
 
 use reqwest::header::HeaderName;
 
@@ -56,8 +59,8 @@ pub struct Called {
     pub report: CallReport,
 }
 
-/// The bounds that all calls to one backend share.
-pub(in crate::backend) struct Limits<'a> {
+/// What all calls to one backend share.
+pub(in crate::backend) struct CallContext<'a> {
     pub(in crate::backend) backend: BackendId,
     pub(in crate::backend) config: &'a BackendConfig,
     pub(in crate::backend) queues: &'a Queues,

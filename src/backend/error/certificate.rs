@@ -1,4 +1,6 @@
-//! What is wrong with a certificate, and what to do about it.
+//! What is wrong with a certificate.
+//!
+//! Owns the kinds of failure, and what a person can do about each.
 
 /// Whose certificate failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,7 @@
 //! What a person can do about a failure.
+//!
+//! Owns the advice for each kind of error, and the command lines in it, which are safe to paste: a shell
+//! takes the URL for one word.
 
 use crate::auth::Advice;
 

@@ -1,4 +1,7 @@
 //! Media types of responses.
+//!
+//! Owns the reading of `Content-Type`, as far as it decides how a body is read. Its parameters and its
+//! case do not matter.
 
 use reqwest::header::CONTENT_TYPE;
 

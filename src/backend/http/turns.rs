@@ -119,7 +119,7 @@ impl Turns {
     }
 }
 
-/// What is told of work that was dropped, as happens when the runtime ends.
+/// The panic that stands for work that was dropped, as happens when the runtime ends.
 fn gone() -> Box<dyn Any + Send> {
     Box::new("the gateway ends")
 }

@@ -1,4 +1,7 @@
 //! The type that stands for one backend.
+//!
+//! Owns what all calls to it share: queues, retry budget, sessions and numbers of calls. These outlive a
+//! change of the rules in the config, and end when no snapshot and no call has the backend any more.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -10,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::auth::Wanting;
-use crate::backend::call::{self, Call, Called, Limits, Queues};
+use crate::backend::call::{self, Call, CallContext, Called, Queues};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
 use crate::backend::http::AT_ONCE;
@@ -314,14 +317,14 @@ impl HttpBackend {
     /// Calls the backend, as [`call`](Self::call) says. `dropped` gets the report of a call that is
     /// dropped before its end, if it adds reports up.
     async fn call_for(&self, call: &Call<'_>, dropped: Option<&RunningTally>) -> Called {
-        let limits = Limits {
+        let context = CallContext {
             backend: self.id,
             config: &self.config,
             queues: &self.queues,
             retry_budget: &self.shared.retry_budget,
             stats: &self.shared.stats,
         };
-        let called = call::run(call, &limits, &self.shared.sessions, dropped).await;
+        let called = call::run(call, &context, &self.shared.sessions, dropped).await;
         self.shared.stats.record(&called.report, || {
             let error = called.result.as_ref().err();
             let why = error.map(|error| error.explain(&self.config.shown_url));

@@ -70,7 +70,7 @@ impl Launcher {
         (launcher, received)
     }
 
-    /// How long sessions last is told to a collector, if there is one.
+    /// How long sessions last is reported to a collector, if there is one.
     pub(crate) fn with_telemetry(self, telemetry: Option<Telemetry>) -> Self {
         Self { telemetry, ..self }
     }

@@ -1,5 +1,7 @@
 //! Subscriptions to single resources of a backend (MCP 2025-11-25, server/resources), and to its tasks
 //! (extension `io.modelcontextprotocol/tasks`).
+//!
+//! Owns how each era is asked for one, how long its answer may take, and the guard whose drop ends it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! One attempt at a request, and its answer.
+//!
+//! Owns both as data: [`Attempt`], what a connection needs to send a request once, and [`Answer`], a
+//! response with the era that it is written in.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! A search (B-C-09, B-L-10): candidates (an era, a version, capabilities, a transport) are tried one after the other,
 //! and [`search`] decides from what the server said which is next. Owns the limits on requests and
-//! time, which error is told, and what is remembered of a success. It must not know when to connect,
+//! time, which error is reported, and what is remembered of a success. It must not know when to connect,
 //! nor whether to try again.
 
 mod discover;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use self::search::{Candidate, No, Offer, Start};
+use self::search::{Candidate, Failure, Offer, Start};
 use super::connection::{BEST_EFFORT_TIMEOUT, Connection};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
@@ -80,7 +80,7 @@ impl Handshake<'_> {
         if search::begins_with_discover(protocol, remembered) {
             run.allow_repeats(search::FIRST_REPEATS);
             let found = run.discover(PROBE_TIMEOUT).await;
-            let is_over = matches!(run.seen.last(), Some((_, No::End)));
+            let is_over = matches!(run.seen.last(), Some((_, Failure::End)));
             if let Some(connection) = found {
                 return Ok(connection);
             }
@@ -88,7 +88,7 @@ impl Handshake<'_> {
                 return Ok(connection);
             }
             if is_over || protocol == Protocol::Modern {
-                return Err(run.told());
+                return Err(run.into_error());
             }
         }
         let introduced = client.wait_for(Option::is_some).await;
@@ -124,7 +124,7 @@ impl Handshake<'_> {
         // It refuses the era of the client, though it names it.
         match run.modern.take() {
             Some(connection) => Ok(connection),
-            None => Err(run.told()),
+            None => Err(run.into_error()),
         }
     }
 }
@@ -132,7 +132,7 @@ impl Handshake<'_> {
 /// A handshake under way.
 struct Run<'a> {
     handshake: Handshake<'a>,
-    seen: Vec<(Candidate, No)>,
+    seen: Vec<(Candidate, Failure)>,
     /// Time that requests took.
     spent: Duration,
     /// Redirects and repeats that the candidates before this one took.
@@ -192,22 +192,22 @@ impl<'a> Run<'a> {
         let endpoint = Arc::clone(self.handshake.endpoint);
         let sent_at = Instant::now();
         let limit = patience.min(self.handshake.limit);
-        let silent = |error| (No::Silent, error);
+        let silent = |error| (Failure::Silent, error);
         let sent = discover::discover(&endpoint);
-        let (no, error) = match self.within(limit, "server/discover", silent, sent).await {
+        let (failure, error) = match self.within(limit, "server/discover", silent, sent).await {
             Ok(discovered) => {
                 let connection = self.modern_connection(discovered.server, sent_at.elapsed());
                 if !discovered.is_legacy_too {
                     return Some(connection);
                 }
                 self.modern = Some(connection);
-                self.seen.push((Candidate::Discover, No::AlsoLegacy));
+                self.seen.push((Candidate::Discover, Failure::AlsoLegacy));
                 return None;
             }
-            Err(no) => no,
+            Err(failure) => failure,
         };
-        tracing::debug!(backend = endpoint.backend(), ?no, %error, "server/discover is not answered as a modern server does");
-        self.seen.push((Candidate::Discover, no));
+        tracing::debug!(backend = endpoint.backend(), ?failure, %error, "server/discover is not answered as a modern server does");
+        self.seen.push((Candidate::Discover, failure));
         self.probe.get_or_insert(error);
         None
     }
@@ -219,11 +219,11 @@ impl<'a> Run<'a> {
         }
         let endpoint = Arc::clone(self.handshake.endpoint);
         // Where it may yet turn out to be modern, some time is left for that.
-        let open = (self.seen.iter()).all(|(_, no)| matches!(no, No::Undecided | No::Silent));
+        let open = (self.seen.iter()).all(|(_, failure)| failure.is_undecided());
         let reserved = if open { PROBE_TIMEOUT } else { Duration::ZERO };
         let limit = (self.handshake.limit).min(self.left().saturating_sub(reserved));
         let transport = self.http_sse.take().filter(|_| offer.http_sse);
-        let silent = |error| (No::Silent, error);
+        let silent = |error| (Failure::Silent, error);
         let unsolicited = Arc::clone(&self.handshake.unsolicited);
         let sent =
             initialize::initialize(&endpoint, client, offer, transport.as_ref(), &*unsolicited);
@@ -239,10 +239,10 @@ impl<'a> Run<'a> {
                 self.confirm(&connection, client, offer).await;
                 Some(connection)
             }
-            Err((no, error)) => {
-                tracing::debug!(backend = endpoint.backend(), ?offer, ?no, %error, "initialize is refused");
+            Err((failure, error)) => {
+                tracing::debug!(backend = endpoint.backend(), ?offer, ?failure, %error, "initialize is refused");
                 self.http_sse = transport;
-                self.seen.push((Candidate::Initialize(offer), no));
+                self.seen.push((Candidate::Initialize(offer), failure));
                 self.refused = Some(error);
                 None
             }
@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
         let silent = |error| error;
         let limit = self.handshake.limit;
         let opening = HttpSseTransport::open(&endpoint, unsolicited);
-        let no = match self.within(limit, "GET", silent, opening).await {
+        let failure = match self.within(limit, "GET", silent, opening).await {
             Ok(http_sse) => {
                 self.http_sse = Some(http_sse);
                 return true;
@@ -264,15 +264,15 @@ impl<'a> Run<'a> {
             // It has one, which must not be used.
             Err(wrong @ BackendError::Handshake(_)) => {
                 self.refused = Some(wrong);
-                No::End
+                Failure::End
             }
             Err(error) => {
                 tracing::debug!(backend = endpoint.backend(), %error, "the server has no HTTP with SSE transport");
                 self.refused.get_or_insert(error);
-                No::WithoutSse
+                Failure::WithoutSse
             }
         };
-        self.seen.push((Candidate::Initialize(offer), no));
+        self.seen.push((Candidate::Initialize(offer), failure));
         false
     }
 
@@ -315,8 +315,8 @@ impl<'a> Run<'a> {
         offer: Offer,
         server: &ServerProfile,
     ) -> Option<Contact> {
-        let is_open = |no: &No| matches!(no, No::Undecided | No::Silent | No::AlsoLegacy);
-        if self.seen.iter().any(|(_, no)| is_open(no)) {
+        let is_open = |failure: &Failure| failure.is_undecided() || *failure == Failure::AlsoLegacy;
+        if self.seen.iter().any(|(_, failure)| is_open(failure)) {
             return None;
         }
         let server = format!("{} {}", server.name, server.version);
@@ -361,13 +361,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The error to tell. What a probe said about signing in is kept.
-    fn told(self) -> BackendError {
-        let is_modern = |no: &No| matches!(no, No::Refused(refusal) if refusal.modern);
-        let is_modern = self.seen.iter().any(|(_, no)| is_modern(no));
+    /// The error of the whole handshake. What a probe said about signing in is kept.
+    fn into_error(self) -> BackendError {
+        let is_modern = self.seen.iter().any(|(_, failure)| failure.is_modern());
         // A modern server has nothing to say about `initialize`.
         let refused = self.refused.filter(|_| !is_modern || self.probe.is_none());
-        let (probe, mut told) = match (self.probe, refused) {
+        let (probe, mut error) = match (self.probe, refused) {
             (probe, Some(refused)) => (probe, refused),
             (Some(probe), None) => return probe,
             (None, None) => {
@@ -380,13 +379,13 @@ impl<'a> Run<'a> {
         };
         if let BackendError::AuthRequired {
             challenge, sign_in, ..
-        } = &mut told
+        } = &mut error
             && challenge.is_none()
             && let Some((of_probe, advice)) = probe.and_then(challenge_of)
         {
             (*challenge, *sign_in) = (Some(of_probe), advice);
         }
-        told
+        error
     }
 }
 

@@ -1,4 +1,7 @@
-//! Demands of clients for log messages.
+//! Demands of clients for log messages of a server.
+//!
+//! Owns the guard of one request's level, which ends the demand when it is dropped, and the standing level
+//! of the client of the handshake.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! What a server declared in the handshake.
+//!
+//! Owns the questions about it: which lists and subscriptions it has, and which extensions. One that
+//! declares no kind of list may have tools all the same (B-L-10).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! The state of one session, shared by its supervisor and the calls in it.
+//!
+//! Owns [`State`] (connecting, ready, down) with the waits for it, the standing demands that a new
+//! connection gets again, and the best-effort messages on their way. It must not know how to connect.
 
 mod served;
 
@@ -26,7 +29,7 @@ const MAX_RESTORING: usize = 4;
 
 /// One session with a backend. Its supervisor connects it; calls wait for the connection.
 ///
-/// A legacy session is initialized for one client and has that client's capabilities for good.
+/// A legacy session is initialized for one client and has that client's capabilities until it ends.
 /// If the gateway has clients of both eras, a legacy backend has two sessions
 /// (X-ML-01).
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The interfaces between reading a stream and those that it is read for.
 //!
-//! [`ServerMessageHandler`] receives the server's notifications and requests, [`ResponseSink`] its
-//! responses, and a [`Responder`] sends our response to a request of the server.
+//! Owns three of them: [`ServerMessageHandler`] receives the server's notifications and requests,
+//! [`ResponseSink`] its responses, and a [`Responder`] sends our response to a request of the server.
 
 use std::future::Future;
 use std::time::Duration;

@@ -186,7 +186,7 @@ pub(in crate::backend) struct PendingResponse<'a> {
 }
 
 /// Server requests that are being handled for one request.
-type Asked<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+type Answers<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl PendingResponse<'_> {
     /// Handles what comes for the request until its response does; `None` when the stream has ended
@@ -200,21 +200,21 @@ impl PendingResponse<'_> {
         idle: Option<Duration>,
     ) -> Result<Option<Result<Outcome, BackendError>>, BackendError> {
         // Nearly every request has none.
-        let mut asked: Option<Asked<'_>> = None;
+        let mut answers: Option<Answers<'_>> = None;
         loop {
-            let item = match asked.as_mut().filter(|asked| !asked.is_empty()) {
+            let item = match answers.as_mut().filter(|answers| !answers.is_empty()) {
                 None => within(idle, self.recv()).await?,
-                Some(asked) => tokio::select! {
+                Some(answers) => tokio::select! {
                     biased;
                     item = self.recv() => item,
-                    _ = asked.next() => continue,
+                    _ = answers.next() => continue,
                 },
             };
             match item {
                 None => return Ok(None),
                 Some(StreamItem::Answer(answer)) => return Ok(Some(answer)),
                 Some(StreamItem::Notification(notification)) => handler.notification(notification),
-                Some(StreamItem::Request(request, answer)) => asked
+                Some(StreamItem::Request(request, answer)) => answers
                     .get_or_insert_with(FuturesUnordered::new)
                     .push(answered(handler, request, answer).boxed()),
             }

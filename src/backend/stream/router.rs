@@ -83,7 +83,7 @@ fn over() -> RpcError {
     )
 }
 
-/// The request without the progress token of a call: the client has never heard of that token, and
+/// The request without the progress token of a call: the client does not know that token, and
 /// would take it for one under which the server wants progress.
 fn without_our_token(request: Request) -> Request {
     let without = |params: RawJson| {

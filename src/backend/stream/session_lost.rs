@@ -1,7 +1,7 @@
 //! Words by which servers say that they no longer know a session.
 //!
-//! The specification has a status for it (404). Many servers answer another one, or HTTP 200 with
-//! a JSON-RPC error; only their text tells.
+//! Owns the list of them. The specification has a status for it (404). Many servers answer another one,
+//! or HTTP 200 with a JSON-RPC error; only their text tells.
 
 use crate::protocol::RawJson;
 

@@ -1,4 +1,7 @@
 //! Handles what a server sends outside of calls.
+//!
+//! Owns which notifications become events, and that a request of the server gets one response, also if
+//! nobody can answer. Calls do not time out while it is open.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! What the supervisors of a backend's sessions share.
+//!
+//! Owns [`BackendContext`], what it takes to connect a backend and to report on it, and [`OneSlot`], the
+//! evidence that an open GET stream keeps this server from answering requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

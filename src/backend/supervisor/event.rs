@@ -1,4 +1,6 @@
 //! Events of a backend outside of calls.
+//!
+//! Owns [`BackendEvent`], all that the gateway's loop learns of a backend but the results of calls.
 
 use std::sync::Arc;
 

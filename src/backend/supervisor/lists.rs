@@ -21,7 +21,7 @@ use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::session::{Connection, ListsWaiting};
 use crate::protocol::{ClientProfile, Era, Kind, Kinds, Listing};
-use fetching::{Came, Fetching};
+use fetching::{FetchedLists, Fetching};
 
 /// The lists of a server, over all of its connections.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Lists {
             let used = fetching.credentials;
             tokio::select! {
                 () = fetching.came(), if !fetching.is_idle() => {
-                    let Came { lists, over, coming, again } = fetching.take();
+                    let FetchedLists { lists, over, coming, again } = fetching.take();
                     known = known.or(over);
                     let incomplete = self.put(lists, &mut plan).await;
                     if incomplete.iter().any(|list| is_lost(&list.error)) {

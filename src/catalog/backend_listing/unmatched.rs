@@ -1,7 +1,7 @@
 //! Rules of the config that match none of a backend's tools, or none of a tool's arguments.
 //!
-//! A misspelt `tools.deny` lets a tool through, so such rules are told to the user. Pure; it must not
-//! know how.
+//! Owns the search for them, within bounds, and their text with the name that was probably meant: a
+//! misspelt `tools.deny` lets a tool through. Pure; it must not know how the user is told.
 
 use std::fmt;
 

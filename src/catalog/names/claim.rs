@@ -1,4 +1,7 @@
 //! An item that needs a name, and the one that has it.
+//!
+//! Owns [`Claim`], with whatever decides among several, and the hash that tells items of one name apart:
+//! eight hex digits of backend and own name, the same on every machine.
 
 use std::sync::Arc;
 

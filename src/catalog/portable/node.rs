@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// Its text on one line; if that is longer than `most` bytes, its beginning.
-    pub(super) fn told(&self, most: usize) -> String {
+    pub(super) fn shortened(&self, most: usize) -> String {
         let mut text = String::new();
         self.write(&mut text, most);
         if text.len() > most {

@@ -12,8 +12,8 @@ use super::node::Node;
 const MAX_FORMS: usize = 2_000;
 /// Most schemas within each other, references included. APIs refuse deeper ones; reading is recursive.
 const MAX_DEPTH: usize = 24;
-/// Most bytes of a schema that is told as a rule.
-const MAX_TOLD: usize = 300;
+/// Most bytes of a schema that is quoted in a rule.
+const MAX_SHOWN: usize = 300;
 
 /// Reads schemas of one tool.
 pub(super) struct Reader<'a> {
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
             _ => return Form::default(),
         }
         let mut form = Form {
-            written: told(schema),
+            written: shortened(schema),
             ..Form::default()
         };
         self.depth += 1;
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
             .strip_prefix('#')
             .and_then(|at| self.root.pointer(at));
         let Some(target) = target else {
-            return Form::anything(format!("its form is defined by {}", told(value)));
+            return Form::anything(format!("its form is defined by {}", shortened(value)));
         };
         if self.following.contains(&reference) {
             return Form::anything(format!("its form is {reference} again"));
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
                 schema if schema.members().is_empty() => {}
                 schema => form
                     .rules
-                    .push(format!("other properties are {}", told(schema))),
+                    .push(format!("other properties are {}", shortened(schema))),
             },
             "exclusiveMinimum" => exclusive(form, value, "minimum", 1.0, "greater than"),
             "exclusiveMaximum" => exclusive(form, value, "maximum", -1.0, "less than"),
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         match value {
             Node::Array(_) => form
                 .rules
-                .push(format!("items in this order: {}", told(value))),
+                .push(format!("items in this order: {}", shortened(value))),
             schema => {
                 let items = self.read(schema);
                 match items.types.is_none() {
@@ -218,10 +218,10 @@ fn other(form: &mut Form, name: &str, value: &Node) {
             form.limit(limit, value.clone());
         }
     } else if RULES.contains(&name) && *value != Node::Leaf(Value::Bool(false)) {
-        form.rules.push(format!("{name} {}", told(value)));
+        form.rules.push(format!("{name} {}", shortened(value)));
     } else if name == "$dynamicRef" || name == "$recursiveRef" {
         form.rules
-            .push(format!("its form is {} again", told(value)));
+            .push(format!("its form is {} again", shortened(value)));
     }
 }
 
@@ -264,7 +264,7 @@ fn exclusive(form: &mut Form, value: &Node, name: &'static str, step: f64, words
         return;
     };
     // Whether only integers are taken is known once all keywords are read: the rule is true for both.
-    form.rules.push(format!("{words} {}", told(value)));
+    form.rules.push(format!("{words} {}", shortened(value)));
     let is_whole = limit.fract() == 0.0 && limit.abs() < 1e15;
     let of_integers = form.types.names() == ["integer"] && is_whole;
     let next = if of_integers { limit + step } else { limit };
@@ -286,6 +286,6 @@ fn are_apart(forms: &[Form]) -> bool {
 }
 
 /// A value as it is written, shortened.
-pub(super) fn told(value: &Node) -> String {
-    value.told(MAX_TOLD)
+pub(super) fn shortened(value: &Node) -> String {
+    value.shortened(MAX_SHOWN)
 }

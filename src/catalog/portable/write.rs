@@ -378,7 +378,7 @@ fn one_holds(alternatives: &[Form]) -> String {
 fn one_of(choices: &[Node]) -> String {
     format!(
         "one of {}",
-        super::read::told(&Node::Array(choices.to_vec()))
+        super::read::shortened(&Node::Array(choices.to_vec()))
     )
 }
 

@@ -1,4 +1,7 @@
 //! The searchable text of one tool.
+//!
+//! Owns its fields, which the index weighs, and the bounds on what a definition adds to them: nesting,
+//! number of parameters, bytes of a text.
 
 use serde_json::Value;
 

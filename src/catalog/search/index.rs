@@ -1,8 +1,8 @@
 //! The inverted index and its ranking, BM25F (Zaragoza et al., TREC 2004).
 //!
-//! A term's weight in a document is the sum of its weighted frequencies in the fields, each divided
-//! by what the field's length makes of it. It is computed when the index is built, so that a query
-//! reads one list a term. A word of a query counts once in a document, by the best of its
+//! Owns the weights. A term's weight in a document is the sum of its weighted frequencies in the fields,
+//! each divided by what the field's length makes of it. It is computed when the index is built, so that a
+//! query reads one list a term. A word of a query counts once in a document, by the best of its
 //! [`Forms`](super::query::Forms).
 
 use std::collections::HashMap;

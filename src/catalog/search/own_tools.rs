@@ -1,4 +1,7 @@
-//! The definitions of the gateway's own tools, as clients see them.
+//! The gateway's own tools as clients see them.
+//!
+//! Owns their definitions: names, descriptions and schemas, the same for the same servers. It must not
+//! know what a call of one does.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,7 @@
-//! The results of a search as text for a model, within a number of tokens.
+//! The results of a search as text for a model.
+//!
+//! Owns its layout (best first, grouped by server), and the limits in tokens: beyond them a tool is given
+//! by its signature, or left out.
 
 use std::fmt::Write as _;
 

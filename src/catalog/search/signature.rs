@@ -1,4 +1,6 @@
 //! A tool's definition in one line: `name(param: type, param?: type) — what it does`.
+//!
+//! Owns what of a definition is in that line, and its bounds. Required parameters are always named.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 //! Words that stand for one another in what people ask of tools.
 //!
-//! The table is frozen: it was written from the general vocabulary of tools and from the tuning half
-//! of the set in `tests/search/`, without the queries that figures are published for. No row is added
-//! because one of those fails.
+//! Owns the table of them, which is frozen: it was written from the general vocabulary of tools and from
+//! the tuning half of the set in `tests/search/`, without the queries that figures are published for. No
+//! row is added because one of those fails.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

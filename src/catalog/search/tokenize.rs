@@ -1,4 +1,7 @@
-//! Text into terms: words in lower case, split at case changes, stemmed, without stop words.
+//! Text into terms.
+//!
+//! Owns what a term is: a word in lower case, split at case changes, stemmed, no stop word. Documents and
+//! queries go through the same code.
 
 /// Words that say nothing about a tool.
 const STOP_WORDS: [&str; 81] = [

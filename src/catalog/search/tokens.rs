@@ -1,8 +1,8 @@
 //! How many tokens a text takes, about.
 //!
-//! Words of up to ten letters, three digits, four signs of punctuation, and a space with what follows
-//! it are a token each. On definitions of tools this is within 3 % of OpenAI's `o200k_base`; Claude's
-//! tokenizers give a few per cent more.
+//! Owns the estimate: words of up to ten letters, three digits, four signs of punctuation, and a space with
+//! what follows it are a token each. On definitions of tools this is within 3 % of OpenAI's `o200k_base`;
+//! Claude's tokenizers give a few per cent more.
 
 /// The estimate. The same for the same text.
 pub fn estimate_tokens(text: &str) -> usize {

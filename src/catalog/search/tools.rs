@@ -1,4 +1,7 @@
 //! The tools of a catalog, searchable.
+//!
+//! Owns [`ToolIndex`], an index over the tools that clients may call, and how many results one backend may
+//! have while others have some. An index belongs to the catalog that it was built from.
 
 use super::document::Document;
 use super::index::Index;

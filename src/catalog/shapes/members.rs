@@ -5,7 +5,7 @@
 //! which are checked before, and the schemas of tools. `execution` is of 2025-11-25 alone, and
 //! harmless elsewhere.
 
-use super::fit::{Fit, Member, Shape, array, fit_record, isnt};
+use super::coerce::{Fit, Member, Shape, array, coerce_record, isnt};
 use super::mends::Mends;
 use crate::protocol::message::elements;
 use crate::protocol::{Kind, RawJson};
@@ -119,7 +119,7 @@ pub(super) fn check_uri(uri: &str) -> Result<(), String> {
 pub(super) fn arguments(value: &RawJson, mends: &mut Mends) -> Fit {
     let is_empty_object = value.members().is_some_and(|members| members.is_empty());
     if is_empty_object || value.as_str() == "null" {
-        mends.say("", "holds nothing: an empty array is listed");
+        mends.add("", "holds nothing: an empty array is listed");
         return Fit::As(RawJson::trusted("[]"));
     }
     let Some(listed) = elements(value) else {
@@ -145,9 +145,9 @@ pub(super) fn arguments(value: &RawJson, mends: &mut Mends) -> Fit {
 /// One argument: an object with a name, or its name alone.
 fn argument(value: &RawJson, mends: &mut Mends) -> Fit {
     if !value.as_str().starts_with('"') {
-        return fit_record(&ARGUMENT, value, mends);
+        return coerce_record(&ARGUMENT, value, mends);
     }
-    mends.say("", "is a string: an argument of that name is listed");
+    mends.add("", "is a string: an argument of that name is listed");
     let argument = ["{\"name\":", value.as_str(), "}"].concat();
     Fit::As(RawJson::trusted(argument))
 }

@@ -1,4 +1,6 @@
 //! What is changed in one definition, in words.
+//!
+//! Owns the list of the changes, with the path of each, and the bound on how many are named.
 
 use std::fmt::{Display, Write as _};
 
@@ -24,8 +26,8 @@ impl Mends {
         done
     }
 
-    /// Names a change of a member; an empty name is the place itself.
-    pub(super) fn say(&mut self, member: &str, what: impl Display) {
+    /// Adds a change of a member; an empty name is the place itself.
+    pub(super) fn add(&mut self, member: &str, what: impl Display) {
         self.count += 1;
         if self.count > MAX_NAMED {
             return;
@@ -47,7 +49,7 @@ impl Mends {
     }
 
     /// All of it on one line; `None` if nothing is changed.
-    pub(super) fn told(mut self) -> Option<String> {
+    pub(super) fn summary(mut self) -> Option<String> {
         if self.count > MAX_NAMED {
             let _ = write!(self.text, "; and {} more", self.count - MAX_NAMED);
         }

@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use super::fit::{Changes, Fit, isnt};
+use super::coerce::{Changes, Fit, isnt};
 use super::mends::Mends;
 use super::{sound, tool_schema, wrap};
 use crate::protocol::{Era, RawJson};
@@ -27,7 +27,7 @@ pub(super) struct Output {
 
 impl Output {
     fn left_out(mends: &mut Mends, why: &str) -> Self {
-        mends.say("", format_args!("{why}: left out"));
+        mends.add("", format_args!("{why}: left out"));
         Self {
             legacy: Fit::No(String::new()),
             modern: Fit::No(String::new()),
@@ -88,14 +88,14 @@ fn usable(schema: &RawJson, server: Era, mends: &mut Mends) -> Result<RawJson, S
         .map_err(|_| "has a value in it that not every client can read".to_owned())?;
     // Ajv compiles a schema once for each id, and refuses a second one that differs.
     if read.get("$id").is_some_and(|id| id.is_string()) {
-        mends.say("$id", "is left out: it would belong to one tool alone");
+        mends.add("$id", "is left out: it would belong to one tool alone");
         changes.remove("$id");
     }
     if read
         .get("$schema")
         .is_some_and(|dialect| !dialect.is_string())
     {
-        mends.say("$schema", "is not a string: left out");
+        mends.add("$schema", "is not a string: left out");
         changes.remove("$schema");
     }
     let is_object = server == Era::Legacy || read["type"] == "object";

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::fits::surely_fits;
+use super::validator::is_surely_valid;
 use super::wrap;
 use crate::protocol::{Era, RawJson};
 
@@ -39,7 +39,7 @@ impl Promise {
     /// A result of the tool as a client of this era can read it.
     ///
     /// The SDKs check an error result's content too, and tell their own error in place of the
-    /// tool's: content that doesn't surely fit is left out there, so that the words arrive. In
+    /// tool's: content that isn't surely valid is left out there, so that the words arrive. In
     /// other results it stays, whether it fits or not: the promise is the tool's.
     pub fn shape(&self, result: &RawJson, client: Era) -> RawJson {
         // Where a member occurs twice, readers differ, and the client is to see both.
@@ -58,7 +58,7 @@ impl Promise {
         }
     }
 
-    /// Content that is too large to be checked doesn't surely fit.
+    /// Content that is too large to be checked isn't surely valid.
     fn fits(&self, content: &RawJson) -> bool {
         if content.as_bytes().len() > MAX_CHECKED {
             return false;
@@ -68,7 +68,7 @@ impl Promise {
         let content = content.read::<Value>().ok();
         schema
             .zip(content)
-            .is_some_and(|(schema, content)| surely_fits(schema, &content))
+            .is_some_and(|(schema, content)| is_surely_valid(schema, &content))
     }
 }
 

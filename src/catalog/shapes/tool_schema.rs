@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::fit::{Changes, Fit, isnt};
+use super::coerce::{Changes, Fit, isnt};
 use super::mends::Mends;
 use crate::catalog::rejected::label;
 use crate::protocol::RawJson;
@@ -17,11 +17,11 @@ const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
 /// Holds an `inputSchema` against its shape; an error is a sentence.
 pub(super) fn input(schema: Option<&RawJson>, mends: &mut Mends) -> Fit {
     let Some(schema) = schema else {
-        mends.say("", "is missing: an object without parameters is listed");
+        mends.add("", "is missing: an object without parameters is listed");
         return Fit::As(RawJson::trusted(EMPTY));
     };
     if says_nothing(schema) {
-        mends.say("", "says nothing: an object without parameters is listed");
+        mends.add("", "says nothing: an object without parameters is listed");
         return Fit::As(RawJson::trusted(EMPTY));
     }
     match object(schema, mends) {
@@ -57,13 +57,13 @@ pub(super) fn object(schema: &RawJson, mends: &mut Mends) -> Fit {
             } else {
                 "is missing:"
             };
-            mends.say("type", format_args!("{what} `object`, which is listed"));
+            mends.add("type", format_args!("{what} `object`, which is listed"));
             changes.set("type", object.into_bytes());
         }
         Fit::No(why) => return Fit::No(why),
     }
     if of("$schema").is_some_and(|dialect| !dialect.as_str().starts_with('"')) {
-        mends.say("$schema", "is not a string: left out");
+        mends.add("$schema", "is not a string: left out");
         changes.remove("$schema");
     }
     let properties = of("properties");
@@ -82,11 +82,11 @@ pub(super) fn object(schema: &RawJson, mends: &mut Mends) -> Fit {
         match self::required(&required, known) {
             Required::Fits => {}
             Required::One(name) => {
-                mends.say("required", "is a string: an array of it is listed");
+                mends.add("required", "is a string: an array of it is listed");
                 changes.set("required", Bytes::from(format!("[{}]", name.as_str())));
             }
             Required::Nothing => {
-                mends.say("required", "holds nothing: left out");
+                mends.add("required", "holds nothing: left out");
                 changes.remove("required");
             }
             Required::Unreadable => {
@@ -126,7 +126,7 @@ fn object_type(kind: Option<&RawJson>) -> Fit {
 /// Holds the value of `properties` against an object of schemas that are objects.
 fn properties(value: &RawJson, mends: &mut Mends) -> Fit {
     if !value.is_object() && says_nothing(value) && value.as_str() != "true" {
-        mends.say("", "holds nothing: an empty object is listed");
+        mends.add("", "holds nothing: an empty object is listed");
         return Fit::As(RawJson::trusted("{}"));
     }
     let Some(members) = value.members() else {
@@ -150,7 +150,7 @@ fn properties(value: &RawJson, mends: &mut Mends) -> Fit {
                 return Fit::No(format!("has a property `{name}` that is not a schema"));
             }
         };
-        mends.say(name, what);
+        mends.add(name, what);
         edits.push((at, Bytes::from_static(meant.as_bytes())));
     }
     match edits.is_empty() {

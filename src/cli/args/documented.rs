@@ -1,4 +1,6 @@
-//! Every command line in README.md and `docs/` is one that the program takes, and every command has
+//! README.md and `docs/` against the command line.
+//!
+//! Owns two checks: every command line there is one that the program takes, and every command and flag has
 //! its place there.
 
 use std::path::{Path, PathBuf};

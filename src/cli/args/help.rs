@@ -1,4 +1,7 @@
 //! The text of `--help`.
+//!
+//! Owns the groups of commands in it, by what people want to do, which clap doesn't have, and an example
+//! for each group.
 
 /// The commands by what people want to do: clap has no groups of commands.
 pub(super) const HELP: &str = "\

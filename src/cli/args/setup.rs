@@ -1,4 +1,6 @@
 //! Arguments of the commands that put the gateway into clients.
+//!
+//! Owns the flags of `install`, `uninstall`, `init` and `check`, and which names an entry may have.
 
 use clap::{Args, ValueEnum};
 

@@ -1,4 +1,6 @@
 //! Arguments of `login` and `logout`.
+//!
+//! Owns which flags exclude each other, and the bounds of `--wait`, in seconds.
 
 use clap::Args;
 

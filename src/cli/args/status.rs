@@ -1,4 +1,6 @@
 //! Arguments of `status`.
+//!
+//! Owns its one flag. It takes none of the config: the gateways that run say which they have.
 
 use clap::Args;
 

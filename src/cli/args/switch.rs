@@ -1,4 +1,6 @@
 //! Arguments of `disable` and `enable`.
+//!
+//! Owns that either one thing is named, or `--all`.
 
 use clap::Args;
 

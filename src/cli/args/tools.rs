@@ -1,4 +1,6 @@
 //! Arguments of the commands about tools.
+//!
+//! Owns the flags of `tools` and `search`, and the bounds on the number of results.
 
 use clap::Args;
 

@@ -1,5 +1,7 @@
-//! `call`: one tool call through the whole gateway, with this command as its client. `read` and `prompt`
-//! are one request, too.
+//! `call`: one tool call through the whole gateway, with this command as its client.
+//!
+//! Owns how arguments become the params of the call, and how its result is printed. `read` and `prompt`
+//! below are one request, too.
 
 mod prompt;
 mod read;

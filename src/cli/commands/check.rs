@@ -1,4 +1,6 @@
 //! `check`: reports the state of every backend, and what to do about those that are down.
+//!
+//! Owns when each row is printed, and the exit status: whether all backends are up.
 
 mod aliases;
 mod limits;

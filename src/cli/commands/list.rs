@@ -1,4 +1,6 @@
 //! `tools`, `prompts`, `resources`: the merged catalog as listed to clients.
+//!
+//! Owns the table and the JSON of entries, and the warnings about what is missing in them.
 
 mod search;
 mod tokens;

@@ -327,7 +327,7 @@ fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
     let new = new.iter().map(|pin| row(State::New, pin, None));
     let changed = changed
         .iter()
-        .map(|change| row(State::Changed, &change.now, Some(change)));
+        .map(|change| row(State::Changed, &change.current, Some(change)));
     let is_pinned = surveyed.backend.config.tools.pin != PinMode::Off;
     let gone = lock
         .of(backend)

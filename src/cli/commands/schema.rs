@@ -1,4 +1,6 @@
 //! `schema`: prints the JSON Schema of sentinel.toml, for editors and validators.
+//!
+//! Owns the output alone: the schema is `config`'s.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,7 @@
 //! No command: serve MCP on stdin and stdout.
+//!
+//! Owns how a run ends as an exit status, and what a client is told that starts the gateway with a bad
+//! config: desktop clients show no stderr.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;

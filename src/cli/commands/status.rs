@@ -1,6 +1,7 @@
 //! `status` and `top`: what the gateways of this user that run now say of themselves.
 //!
-//! They need no config, so that a gateway can be looked at whose file has become a bad one.
+//! Owns that they need no config, so that a gateway can be looked at whose file has become a bad one, and
+//! which of the two forms this system has: with private sockets, or without.
 
 #[cfg(unix)]
 mod text;

@@ -1,4 +1,6 @@
 //! `tools NAME`: one tool as clients see it, with its arguments and how to call it.
+//!
+//! Owns what is shown of a definition, and the example of a command line with the required arguments.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,7 @@
 //! The arguments of a call as they are given on the command line.
+//!
+//! Owns their forms: one JSON object, `@FILE` or `-` with one, or `key=value` pairs, each key once. The types
+//! of values in pairs are read elsewhere.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,4 +1,6 @@
 //! What a schema is composed of.
+//!
+//! Owns which members of a schema are followed (branches, local references), and how deep: 16 levels.
 
 use serde_json::Value;
 

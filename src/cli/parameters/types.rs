@@ -1,4 +1,7 @@
 //! Which types a value may have, by its schema.
+//!
+//! Owns [`Types`]: the set of types, the values of `enum` and `const`, and both in words. A schema that says
+//! nothing allows everything.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! The value of one `key=value` as JSON.
+//!
+//! Owns the choice between text and JSON. A parameter that is a string takes the text as it is; one of another
+//! type takes JSON, with its digits unchanged.
 
 use bytes::Bytes;
 use serde_json::Value;

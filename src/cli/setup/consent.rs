@@ -1,4 +1,6 @@
 //! Asks whether to go on.
+//!
+//! Owns when that is not asked: with `--yes`, with `--dry-run`, and without a terminal, where the answer is no.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 

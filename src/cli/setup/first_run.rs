@@ -1,4 +1,6 @@
 //! What is said to a person who starts the gateway on a terminal without a config.
+//!
+//! Owns that text, and whether there is a config in any of the usual places.
 
 use crate::config::{Environment, Overrides};
 use crate::files;

@@ -1,4 +1,7 @@
 //! `init`: a first sentinel.toml, its servers tried at once.
+//!
+//! Owns the questions to a person on the terminal, and the file's name and place. A token that is typed is not
+//! shown where the system allows it.
 
 use std::io::{self, BufRead, IsTerminal, Read as _, Write};
 use std::time::Duration;

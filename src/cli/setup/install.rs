@@ -1,4 +1,7 @@
 //! `install`: writes the entry.
+//!
+//! Owns what an entry has to hold for each client: executable, arguments, variables. Nothing is written before
+//! the user has seen it and agreed.
 
 mod found;
 

@@ -1,4 +1,6 @@
 //! `install` without a name: which clients are here, and what each would get.
+//!
+//! Owns the rows of that table. Nothing is written.
 
 use std::path::Path;
 

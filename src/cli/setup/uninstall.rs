@@ -1,4 +1,6 @@
 //! `uninstall`: takes the entry out again.
+//!
+//! Owns what is shown and asked before that.
 
 use super::changes::changes;
 use super::consent::wants;

@@ -1,4 +1,7 @@
 //! A status line on stderr.
+//!
+//! Owns the last line of the terminal while a command waits: it is drawn, printed above, and erased at the
+//! end. Where stderr is no terminal, nothing is drawn.
 
 use std::io::{self, IsTerminal};
 

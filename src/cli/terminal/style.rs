@@ -1,5 +1,7 @@
-//! Text styles, and text of servers made safe for a terminal. `anstream` removes the styles where
-//! there is no terminal, or where the user wants none (`NO_COLOR`).
+//! Text styles, and text of servers made safe for a terminal.
+//!
+//! Owns the six styles, and which control characters are left out. `anstream` removes the styles where there
+//! is no terminal, or where the user wants none (`NO_COLOR`).
 
 use anstyle::{AnsiColor, Style};
 

@@ -1,4 +1,7 @@
-//! Tables with aligned columns; cards where a terminal is too narrow for the table.
+//! Tables with aligned columns.
+//!
+//! Owns the widths of columns, measured on a terminal, and the form of a row that doesn't fit: its last cell is
+//! cut or wrapped, and where the terminal is too narrow each row is a card.
 
 use std::io::{self, Write};
 

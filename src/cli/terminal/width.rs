@@ -1,7 +1,7 @@
 //! How wide text is on a terminal, and text fitted to a width (Unicode Standard Annex 11).
 //!
-//! Text is never divided within what is shown as one character: a letter and its marks, or an emoji
-//! of several code points.
+//! Owns where text may be divided: never within what is shown as one character, such as a letter and its marks
+//! or an emoji of several code points. Widths are in columns.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

@@ -1,4 +1,6 @@
-//! Where members of JSON objects are put and taken out in a text, in its own layout.
+//! Where members of JSON objects are put and taken out in a text.
+//!
+//! Owns the layout that is found there: indent, line ends, commas, and which comments belong to a member.
 
 use jsonc_parser::ast::Object;
 

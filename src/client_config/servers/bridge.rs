@@ -1,4 +1,6 @@
-//! Programs that carry a client to one HTTP server: mcp-remote, and mcp-proxy with a URL.
+//! Programs that connect a client to one HTTP server: mcp-remote, and mcp-proxy with a URL.
+//!
+//! Owns the reading of their command lines. An entry with an option that is not known stays with its client.
 
 use super::members::glob_of_pattern;
 use super::remote::{Limits, OAuth, PROGRAM, Remote, SignIn};

@@ -1,4 +1,6 @@
 //! A server over HTTP, as a client's file describes it.
+//!
+//! Owns [`Remote`], the form in which all clients' spellings meet: `${VAR}` for variables, globs for tools.
 
 /// A server over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,4 +1,6 @@
-//! Texts with variables, from the spellings of clients to `${VAR}` and `${VAR:-default}`.
+//! Texts with variables, as clients spell them.
+//!
+//! Owns the conversion to `${VAR}` and `${VAR:-default}`. What only the client itself can expand is an error.
 
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! Checks headers, secrets and certificates of a backend.
 //!
-//! Secrets from files and commands are not read here, but when the backend connects.
+//! Owns which headers a config may not set. Secrets from files and commands are not read here, but when the
+//! backend connects.
 
 use std::path::{Path, PathBuf};
 

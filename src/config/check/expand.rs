@@ -1,4 +1,7 @@
-//! Expansion of `${VAR}` and `${VAR:-default}`. A value is not expanded again.
+//! Expansion of `${VAR}` and `${VAR:-default}`.
+//!
+//! Owns the syntax, and what a variable that is not set or not expanded means. A value is not expanded again,
+//! and no message holds one.
 
 use std::ops::Range;
 

@@ -1,4 +1,6 @@
-//! Globs of tool names.
+//! Checks globs of tool names.
+//!
+//! Owns the limits on how many there are and how large they are together.
 
 use crate::config::problem::Report;
 use crate::config::read::file::Located;

@@ -1,4 +1,6 @@
 //! Checks how often backends and tools may be called.
+//!
+//! Owns the default of `burst`: as many calls as `rate_per_minute`.
 
 use std::num::NonZeroU32;
 

@@ -1,4 +1,7 @@
 //! Checks how a backend is signed in to.
+//!
+//! Owns when nobody can: the backend has a token of its own, `oauth` is `false`, the file is not trusted, or the
+//! token would travel unencrypted.
 
 use std::path::PathBuf;
 

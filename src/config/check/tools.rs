@@ -1,4 +1,7 @@
-//! Checks `tools.*` of a backend: globs and exposed names.
+//! Checks `tools.*` of a backend.
+//!
+//! Owns what its keys may say (globs, exposed names, limits on results), and the list of rules by which later
+//! misspelt ones are found.
 
 mod args;
 

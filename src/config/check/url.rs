@@ -1,4 +1,7 @@
-//! Backend URLs: parsing, the form shown in messages, and loopback hosts.
+//! Backend URLs.
+//!
+//! Owns their parsing (`/mcp` where there is no path), the form that messages show, without anything that may
+//! be a secret, and which hosts are this machine.
 
 use std::net::IpAddr;
 

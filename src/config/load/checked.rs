@@ -1,4 +1,6 @@
 //! A backend between its check and its place in the configuration.
+//!
+//! Owns what is known of it then: its config, which keys are written and where, and whether this run uses it.
 
 use crate::config::BackendConfig;
 use crate::config::problem::{Location, Report};

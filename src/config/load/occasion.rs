@@ -1,4 +1,7 @@
-//! Why a configuration is loaded, and which problems count then.
+//! Why a configuration is loaded.
+//!
+//! Owns which problems count then. At the start all of them do. Later, flags that don't fit are left out, and of
+//! a user's file that is used as before what doesn't fit the administrator's any more.
 
 use crate::config::LockFile;
 use crate::config::problem::{Problems, Report};

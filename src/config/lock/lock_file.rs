@@ -1,4 +1,6 @@
 //! Which lock belongs to a configuration, and where it is.
+//!
+//! Owns the paths of locks, and how that of the administrator's backends and that of the user's are read as one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! A value of any type, for the arguments of tools.
+//!
+//! Owns its schema, which allows everything: it is checked later.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;

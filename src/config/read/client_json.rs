@@ -1,6 +1,7 @@
 //! A client's JSON file as a configuration: its servers over HTTP are the backends.
 //!
-//! What the file says otherwise is the client's. Nothing that it names is run.
+//! Owns the keys that servers stand under in the files of all clients. What the file says otherwise is the
+//! client's, and nothing that it names is run.
 
 use std::path::Path;
 

@@ -1,4 +1,7 @@
 //! Finds the config file and decides whether it is trusted.
+//!
+//! Owns the order of the search: `--config`, `$SENTINEL_CONFIG`, the user's config folder, the working folder. A
+//! file that was merely found in the working folder is not trusted.
 
 use std::path::{Path, PathBuf};
 

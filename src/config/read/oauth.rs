@@ -1,4 +1,6 @@
-//! `oauth` of a backend as written: its keys with meaning and default.
+//! `oauth` of a backend and `gateway.auth_store` as written.
+//!
+//! Owns their keys, with meaning and default, from which the schema is made.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! `[audit]`, `[log]` and `[telemetry]` as written: what tells others what the gateway does.
+//!
+//! Owns their keys, with meaning and default, from which the schema is made.
 
 use schemars::JsonSchema;
 use serde::Deserialize as Derive;

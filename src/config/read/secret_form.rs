@@ -1,4 +1,6 @@
-//! A secret as written: where it comes from; and a header, whose value may be one.
+//! A secret as written, and a header, whose value may be one.
+//!
+//! Owns the forms: from the environment, from a file or from a command, exactly one of the three.
 
 use schemars::JsonSchema;
 use serde::{Deserialize as Derive, Serialize};

@@ -1,7 +1,7 @@
 //! Validates a TOML document against the schema and removes what doesn't match.
 //!
-//! One pass finds every unknown key, wrong type and number out of range; what remains can be read
-//! and checked further.
+//! Owns the messages about unknown keys, wrong types and numbers out of range. One pass finds all of them; what
+//! remains can be read and checked further.
 
 use serde_json::Value;
 use toml::Spanned;

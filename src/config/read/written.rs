@@ -1,4 +1,7 @@
 //! Values of the file with where they are written.
+//!
+//! Owns [`Located`], a value with its bytes in the file, and [`Entries`], a table whose keys the user chooses, in
+//! the order of the file.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! How the exposed names of tools and prompts are formed.
+//!
+//! Owns the choices of `tool_names` and `tool_name_chars`, and which characters a name may have: of 64, or of
+//! 128 with dots.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! `[audit]` and `[log]`: the files that a gateway writes while it runs.
+//!
+//! Owns their types: where a file is, when it starts anew (bytes), what is in it, and what happens when it can't
+//! be written.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,7 @@
 //! Where a server is, whichever way its URL is written.
+//!
+//! Owns when two URLs mean the same server: by host, port and path in one form. Neither the scheme, the query nor
+//! the case of letters makes another server.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,7 @@
 //! How a person, or the gateway itself, signs in to a backend.
+//!
+//! Owns [`SignIn`], the checked keys of `oauth`, with the folders where tokens are and the command that messages
+//! show.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! `[telemetry]`: where traces and metrics go.
+//!
+//! Owns its types. `[telemetry]` and the variables `OTEL_*` come to the same values.
 
 use std::time::Duration;
 

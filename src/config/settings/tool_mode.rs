@@ -1,4 +1,6 @@
 //! `tool_mode` and what belongs to it: how many of the tools a client sees.
+//!
+//! Owns the names of the gateway's own tools, and when no backend's tool can have them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -52,10 +52,13 @@ impl BackendCall {
         self.requires_task
     }
 
-    /// This call as one that outlives the client's request: the states of its task are told.
-    pub(in crate::dispatch) fn outliving(self, say: watch::Sender<Option<RawJson>>) -> Self {
-        let says = Some(say);
-        Self { says, ..self }
+    /// This call as one that outlives the client's request: the states of its task are reported.
+    pub(in crate::dispatch) fn outliving(self, states: watch::Sender<Option<RawJson>>) -> Self {
+        let task_states = Some(states);
+        Self {
+            task_states,
+            ..self
+        }
     }
 
     /// Whether the call has to be made as a task of the gateway's own.
@@ -79,12 +82,12 @@ impl BackendCall {
         params: &RawJson,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
-        let kept = match &self.says {
+        let kept = match &self.task_states {
             Some(_) => KEPT,
             None => self.deadline.left(),
         };
-        let wish = format!(r#"{{"ttl":{}}}"#, kept.as_millis());
-        let params = params.with_members(&[("task", Bytes::from(wish))], &[]);
+        let task = format!(r#"{{"ttl":{}}}"#, kept.as_millis());
+        let params = params.with_members(&[("task", Bytes::from(task))], &[]);
         let made = self
             .request(&self.method, &params, self.replay, &self.deadline, handler)
             .await?;
@@ -104,13 +107,13 @@ impl BackendCall {
         };
         let about = params_of(&id);
         let longer = |_| self.backend.deadline(Instant::now(), KEPT);
-        let longer = self.says.as_ref().map(longer);
+        let longer = self.task_states.as_ref().map(longer);
         let deadline = longer.as_ref().unwrap_or(&self.deadline);
         while state
             .get("status")
             .is_some_and(|status| status.as_str() == r#""working""#)
         {
-            self.say(&state);
+            self.report(&state);
             self.wait(&state, deadline).await?;
             let polled = self
                 .request("tasks/get", &about, Replay::Safe, deadline, handler)
@@ -120,7 +123,7 @@ impl BackendCall {
                 Outcome::Error(_) => return Ok(polled),
             }
         }
-        self.say(&state);
+        self.report(&state);
         let answer = self
             .request("tasks/result", &about, Replay::Safe, deadline, handler)
             .await?;
@@ -132,9 +135,9 @@ impl BackendCall {
         Ok(Answer { outcome, ..answer })
     }
 
-    fn say(&self, state: &RawJson) {
-        if let Some(says) = &self.says {
-            says.send_replace(Some(state.clone()));
+    fn report(&self, state: &RawJson) {
+        if let Some(states) = &self.task_states {
+            states.send_replace(Some(state.clone()));
         }
     }
 

@@ -1,4 +1,7 @@
 //! A request of an extension's method to one backend.
+//!
+//! Owns how it is sent: admitted, within the deadline that all requests of one method share, and counted for the
+//! limits only where it is a call.
 
 use std::sync::Arc;
 

@@ -19,14 +19,14 @@ use crate::sync::Mutex;
 /// A bucket that holds `burst` calls and gets `per_minute` of them back each minute, evenly.
 pub(super) struct Rate {
     pub(super) limit: RateLimit,
-    limiter: RateLimiter<NotKeyed, Due, SinceCreation, NoOpMiddleware<Duration>>,
-    due: Due,
+    limiter: RateLimiter<NotKeyed, FullAt, SinceCreation, NoOpMiddleware<Duration>>,
+    due: FullAt,
 }
 
 impl Rate {
     /// A full bucket.
     pub(super) fn new(limit: RateLimit) -> Self {
-        let due = Due::default();
+        let due = FullAt::default();
         Self {
             limit,
             limiter: RateLimiter::new(quota(limit), due.clone(), SinceCreation(Instant::now())),
@@ -72,9 +72,9 @@ impl fmt::Debug for Rate {
 /// When the bucket is full again, which is all of its state. The one that governor brings can't take
 /// a call back.
 #[derive(Debug, Clone, Default)]
-struct Due(Arc<Mutex<Option<Nanos>>>);
+struct FullAt(Arc<Mutex<Option<Nanos>>>);
 
-impl StateStore for Due {
+impl StateStore for FullAt {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>

@@ -1,4 +1,7 @@
-//! Writes what was planned: the backup, the record, the file.
+//! Writes what was planned.
+//!
+//! Owns the order of the steps: the backup, the record, the file. The process may be killed between any two: what
+//! the record says then still takes out no more than our entry.
 
 use std::io;
 use std::path::PathBuf;

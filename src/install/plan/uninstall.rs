@@ -1,4 +1,7 @@
 //! What is to be taken out of a client's file.
+//!
+//! Owns the plan for it: the entry alone, or with `--restore` the whole file as it was. An entry that starts another
+//! program is never taken out.
 
 use super::{After, Place, Plan, backup, refuse_other};
 use crate::client_config::edit::{self, Content};

@@ -1,4 +1,4 @@
-//! Translations between a legacy and a modern party.
+//! Translations between a legacy and a modern peer.
 //!
 //! Owns which members and error codes differ between the eras. Pure; it must not know who sends a
 //! message.

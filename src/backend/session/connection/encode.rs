@@ -1,4 +1,7 @@
-//! A request as it is sent: headers and params in the server's era, and in the trace of its attempt.
+//! A request as it is sent.
+//!
+//! Owns its headers and params in the server's era (`Mcp-Method`, `Mcp-Name`, `x-mcp-header`, `_meta`),
+//! and in the trace of its attempt.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,7 @@
 //! Reading responses, and streams that answer no request.
+//!
+//! Owns where the response to a request may come from: its own POST, its resumed stream, or, with some
+//! legacy servers, the standalone GET stream. Exactly one of them counts.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! How requests of one connection fare, as far as it shows whether the server answers at all.
+//! Requests of one connection that wait, as far as they show whether the server answers at all.
+//!
+//! Owns the numbers of requests that wait for the head of their response and of those that no longer do.
+//! It must not know what is concluded from them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::profile::profile;
-use super::search::No;
+use super::search::Failure;
 use crate::backend::error::BackendError;
 use crate::backend::http::Endpoint;
 use crate::backend::session::connection::PROTOCOL_VERSION;
@@ -32,7 +32,7 @@ pub(super) struct Discovered {
 ///
 /// # Errors
 /// What the answer shows instead, and the error to tell.
-pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (No, BackendError)> {
+pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (Failure, BackendError)> {
     let response = match send(endpoint).await {
         // It lists our version all the same: try once more, as the specification says.
         Ok(Outcome::Error(error))
@@ -60,7 +60,7 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (No, Bac
             Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
                 let why = endpoint.snippet(error.as_bytes());
                 let why = format!("the server refuses server/discover: {why}");
-                (No::End, BackendError::Handshake(why))
+                (Failure::End, BackendError::Handshake(why))
             }
             _ => not_modern(),
         }),
@@ -69,7 +69,7 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (No, Bac
 }
 
 /// What a failure of the probe shows. Where no server was reached, no other request reaches one.
-fn unanswered(error: BackendError) -> (No, BackendError) {
+fn unanswered(error: BackendError) -> (Failure, BackendError) {
     match error {
         BackendError::Refused { .. } | BackendError::BadReply(_) => not_modern(),
         BackendError::AuthRequired { .. }
@@ -79,25 +79,25 @@ fn unanswered(error: BackendError) -> (No, BackendError) {
         | BackendError::Redirected { .. }
         | BackendError::ConnectionLost { .. }
         | BackendError::RequestTooLarge { .. }
-        | BackendError::TooLarge { .. } => (No::Undecided, error),
-        _ => (No::End, error),
+        | BackendError::TooLarge { .. } => (Failure::Undecided, error),
+        _ => (Failure::End, error),
     }
 }
 
-fn not_modern() -> (No, BackendError) {
+fn not_modern() -> (Failure, BackendError) {
     let why =
         format!("the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\"");
-    (No::NotModern, BackendError::Handshake(why))
+    (Failure::NotModern, BackendError::Handshake(why))
 }
 
 /// A modern server that lists no modern version of ours may list a legacy one.
-fn without_our_version(versions: &[String], endpoint: &Endpoint) -> (No, BackendError) {
+fn without_our_version(versions: &[String], endpoint: &Endpoint) -> (Failure, BackendError) {
     if versions.iter().any(|version| is_legacy(version)) {
         return not_modern();
     }
     let versions = endpoint.snippet(versions.join(", ").as_bytes());
     let why = format!("it speaks protocol versions {versions}, none of which this gateway does");
-    (No::End, BackendError::Handshake(why))
+    (Failure::End, BackendError::Handshake(why))
 }
 
 async fn send(endpoint: &Endpoint) -> Result<Outcome, BackendError> {

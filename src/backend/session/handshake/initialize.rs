@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::profile::profile;
 use super::refusal;
-use super::search::{No, Offer};
+use super::search::{Failure, Offer};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, SESSION_ID};
 use crate::backend::session::http_sse::HttpSseTransport;
@@ -25,13 +25,13 @@ use crate::protocol::{Notification, Request};
 /// What a server agreed to, and the session id if it set one.
 pub(super) type Agreed = (Negotiated, Option<HeaderValue>);
 
-/// How it said no, and the error to tell.
-pub(super) type Refused = (No, BackendError);
+/// How it failed, and the error to report.
+pub(super) type Refused = (Failure, BackendError);
 
 /// Takes the notifications that a server sends before its answer; a request of its has no session yet.
-struct Early<'a>(&'a dyn ServerMessageHandler);
+struct NotificationsOnly<'a>(&'a dyn ServerMessageHandler);
 
-impl ServerMessageHandler for Early<'_> {
+impl ServerMessageHandler for NotificationsOnly<'_> {
     fn notification(&self, notification: Notification) {
         self.0.notification(notification);
     }
@@ -69,13 +69,15 @@ pub(super) async fn initialize(
 
 /// A failure that has been read for all that it says.
 fn failed(error: BackendError) -> Refused {
-    let no = match &error {
+    let failure = match &error {
         BackendError::Refused { status, .. } => refusal::read("", &[], None, Some(*status)),
-        BackendError::BadReply(_) | BackendError::Handshake(_) => No::Refused(Default::default()),
-        BackendError::Silent(_) => No::Silent,
-        _ => No::End,
+        BackendError::BadReply(_) | BackendError::Handshake(_) => {
+            Failure::Refused(Default::default())
+        }
+        BackendError::Silent(_) => Failure::Silent,
+        _ => Failure::End,
     };
-    (no, error)
+    (failure, error)
 }
 
 /// `initialize` over Streamable HTTP: the response, and the session id if the server set one.
@@ -96,17 +98,17 @@ async fn post(
             // Only who took the request has a result.
             Some(result @ Outcome::Result(_)) => Ok((result, session)),
             own => {
-                let says = refusal::read(
+                let failure = refusal::read(
                     offer.version,
                     body.bytes(),
                     body.error(),
                     Some(status.as_u16()),
                 );
-                let error = match (own, &says) {
-                    (Some(Outcome::Error(error)), No::Refused(_)) => refuses(&error, endpoint),
+                let error = match (own, &failure) {
+                    (Some(Outcome::Error(error)), Failure::Refused(_)) => refuses(&error, endpoint),
                     _ => endpoint.refusal(status, &headers, body.bytes()),
                 };
-                Err((says, error))
+                Err((failure, error))
             }
         };
     }
@@ -117,7 +119,7 @@ async fn post(
         probing: false,
         in_session: false,
         idle: None,
-        handler: &Early(unsolicited),
+        handler: &NotificationsOnly(unsolicited),
         responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
         trace: None,

@@ -1,4 +1,7 @@
 //! Reads what a server says of itself in a handshake.
+//!
+//! Owns the bounds on it: names are cleaned for display, and 32 KiB of `instructions` are kept, cut
+//! between two words.
 
 use crate::backend::http::Endpoint;
 use crate::backend::session::server_profile::ServerProfile;

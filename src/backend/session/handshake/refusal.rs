@@ -2,7 +2,7 @@
 //!
 //! Owns which words of servers mean which kind of refusal. Pure; it must not know what is tried next.
 
-use super::search::{No, Refusal};
+use super::search::{Failure, Refusal};
 use crate::protocol::error::{
     HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, MISSING_CAPABILITY,
     PARSE_ERROR, UNSUPPORTED_VERSION, code_of,
@@ -11,7 +11,12 @@ use crate::protocol::{LEGACY_VERSIONS, RawJson};
 
 /// What it says: `text` is all of it, `error` the JSON-RPC error in it, `status` the HTTP status
 /// where that is not 2xx. `asked` is the version that was refused.
-pub(super) fn read(asked: &str, text: &[u8], error: Option<&RawJson>, status: Option<u16>) -> No {
+pub(super) fn read(
+    asked: &str,
+    text: &[u8],
+    error: Option<&RawJson>,
+    status: Option<u16>,
+) -> Failure {
     let text = String::from_utf8_lossy(text).to_ascii_lowercase();
     let code = error.and_then(code_of);
     let is_named = |version: &&str| *version != asked && text.contains(*version);
@@ -38,10 +43,10 @@ pub(super) fn read(asked: &str, text: &[u8], error: Option<&RawJson>, status: Op
     };
     match status {
         // Who may ask, and when, whatever is offered.
-        Some(401 | 403 | 429 | 503) => No::End,
-        Some(501) | None => No::Refused(refusal),
-        Some(500..) if error.is_none() && !of_version => No::End,
-        Some(_) => No::Refused(refusal),
+        Some(401 | 403 | 429 | 503) => Failure::End,
+        Some(501) | None => Failure::Refused(refusal),
+        Some(500..) if error.is_none() && !of_version => Failure::End,
+        Some(_) => Failure::Refused(refusal),
     }
 }
 
@@ -54,7 +59,7 @@ mod tests {
     fn refusal(text: &str, status: Option<u16>) -> Refusal {
         let error = RawJson::parse(text.as_bytes().to_vec().into()).ok();
         match read(ASKED, text.as_bytes(), error.as_ref(), status) {
-            No::Refused(refusal) => refusal,
+            Failure::Refused(refusal) => refusal,
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -98,7 +103,10 @@ mod tests {
             ("Internal Server Error", 500),
             ("<html>502 Bad Gateway</html>", 502),
         ] {
-            assert_eq!(read(ASKED, text.as_bytes(), None, Some(status)), No::End);
+            assert_eq!(
+                read(ASKED, text.as_bytes(), None, Some(status)),
+                Failure::End
+            );
         }
     }
 }

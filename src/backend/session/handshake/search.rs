@@ -1,6 +1,6 @@
 //! What to try next in a handshake.
 //!
-//! Owns the policy: the next candidate is a function of what was tried and how the server said no.
+//! Owns the policy: the next candidate is a function of what was tried and how it failed.
 //! Pure; it must not know how a candidate is sent.
 
 use crate::config::Protocol;
@@ -31,9 +31,9 @@ pub(super) struct Offer {
     pub(super) http_sse: bool,
 }
 
-/// How a server said no.
+/// How a candidate failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum No {
+pub(super) enum Failure {
     /// The answer to `server/discover` is none of a modern server.
     NotModern,
     /// It is modern, and legacy too.
@@ -48,6 +48,18 @@ pub(super) enum No {
     WithoutSse,
     /// No other candidate would end otherwise.
     End,
+}
+
+impl Failure {
+    /// Whether it says nothing about the server's era.
+    pub(super) fn is_undecided(&self) -> bool {
+        matches!(self, Self::Undecided | Self::Silent)
+    }
+
+    /// Whether it is an error of the modern era.
+    pub(super) fn is_modern(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.modern)
+    }
 }
 
 /// What a refusal of `initialize` says.
@@ -90,7 +102,7 @@ pub(super) fn begins_with_discover(protocol: Protocol, remembered: Option<&Conta
 /// how many it may take, its confirmation included; `None` if there is none, or not enough requests are left for it.
 pub(super) fn next(
     start: &Start<'_>,
-    seen: &[(Candidate, No)],
+    seen: &[(Candidate, Failure)],
     repeats: usize,
 ) -> Option<(Candidate, usize)> {
     let candidate = candidate(start, seen)?;
@@ -99,38 +111,39 @@ pub(super) fn next(
 }
 
 /// Requests that a candidate takes at most, repeats aside; with `notifications/initialized`.
-fn most_of(candidate: Candidate, seen: &[(Candidate, No)]) -> usize {
+fn most_of(candidate: Candidate, seen: &[(Candidate, Failure)]) -> usize {
     match candidate {
         Candidate::Discover => 1,
         Candidate::Initialize(offer) => 2 + usize::from(offer.http_sse && !has_stream(seen)),
     }
 }
 
-fn candidate(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candidate> {
-    let Some((last, no)) = seen.last() else {
+fn candidate(start: &Start<'_>, seen: &[(Candidate, Failure)]) -> Option<Candidate> {
+    let Some((last, failure)) = seen.last() else {
         return Some(Candidate::Initialize(first_offer(start)));
     };
     match last {
-        _ if *no == No::End => None,
+        _ if *failure == Failure::End => None,
         Candidate::Discover if seen.iter().any(|(tried, _)| *tried != Candidate::Discover) => None,
         Candidate::Discover => {
             (start.protocol != Protocol::Modern).then(|| Candidate::Initialize(first_offer(start)))
         }
-        Candidate::Initialize(offer) => next_offer(start, seen, *offer, no)
+        Candidate::Initialize(offer) => next_offer(start, seen, *offer, failure)
             .map(Candidate::Initialize)
             .or_else(|| discover_after_all(start, seen).then_some(Candidate::Discover)),
     }
 }
 
 /// Requests that these took, repeats aside.
-fn requests(seen: &[(Candidate, No)]) -> usize {
+fn requests(seen: &[(Candidate, Failure)]) -> usize {
     seen.len() + usize::from(has_stream(seen))
 }
 
 /// Whether the stream of the HTTP with SSE transport was opened.
-fn has_stream(seen: &[(Candidate, No)]) -> bool {
-    seen.iter().any(|(tried, no)| {
-        matches!(tried, Candidate::Initialize(offer) if offer.http_sse) && *no != No::WithoutSse
+fn has_stream(seen: &[(Candidate, Failure)]) -> bool {
+    seen.iter().any(|(tried, failure)| {
+        matches!(tried, Candidate::Initialize(offer) if offer.http_sse)
+            && *failure != Failure::WithoutSse
     })
 }
 
@@ -148,24 +161,31 @@ fn first_offer(start: &Start<'_>) -> Offer {
 }
 
 /// Another version, another transport, or no capabilities, as the refusal of the last offer says.
-fn next_offer(start: &Start<'_>, seen: &[(Candidate, No)], last: Offer, no: &No) -> Option<Offer> {
+fn next_offer(
+    start: &Start<'_>,
+    seen: &[(Candidate, Failure)],
+    last: Offer,
+    failure: &Failure,
+) -> Option<Offer> {
     let is_new = |offer: &Offer| {
         let offered = Candidate::Initialize(*offer);
         seen.iter().all(|(tried, _)| *tried != offered)
     };
-    let no_stream = seen.iter().any(|(_, no)| *no == No::WithoutSse);
+    let no_stream = seen
+        .iter()
+        .any(|(_, failure)| *failure == Failure::WithoutSse);
     let last = Offer {
         http_sse: last.http_sse && !no_stream,
         ..last
     };
     // A missing stream says nothing more than the refusal before it.
-    let refusals = seen.iter().rev().find_map(|(_, no)| match no {
-        No::Refused(refusal) => Some(refusal),
+    let refusals = seen.iter().rev().find_map(|(_, failure)| match failure {
+        Failure::Refused(refusal) => Some(refusal),
         _ => None,
     });
-    let refusal = match (no, refusals) {
-        (No::WithoutSse, None) => return Some(last).filter(is_new),
-        (No::Refused(_) | No::WithoutSse, Some(refusal)) => refusal,
+    let refusal = match (failure, refusals) {
+        (Failure::WithoutSse, None) => return Some(last).filter(is_new),
+        (Failure::Refused(_) | Failure::WithoutSse, Some(refusal)) => refusal,
         _ => return None,
     };
     let of_version = versions(start, refusal)
@@ -204,10 +224,9 @@ fn versions(start: &Start<'_>, refusal: &Refusal) -> impl Iterator<Item = &'stat
 }
 
 /// Whether the era is open after all: the first `server/discover` was not answered, or not sent.
-fn discover_after_all(start: &Start<'_>, seen: &[(Candidate, No)]) -> bool {
+fn discover_after_all(start: &Start<'_>, seen: &[(Candidate, Failure)]) -> bool {
     let mut probes = (seen.iter()).filter(|(tried, _)| *tried == Candidate::Discover);
-    start.protocol == Protocol::Auto
-        && probes.all(|(_, no)| matches!(no, No::Undecided | No::Silent))
+    start.protocol == Protocol::Auto && probes.all(|(_, failure)| failure.is_undecided())
 }
 
 impl Refusal {

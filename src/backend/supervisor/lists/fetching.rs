@@ -39,7 +39,7 @@ pub(super) struct Fetching<'a> {
 }
 
 /// What has come.
-pub(super) struct Came {
+pub(super) struct FetchedLists {
     pub(super) lists: Vec<Fetched>,
     /// The lists that have come or failed.
     pub(super) over: Kinds,
@@ -116,7 +116,7 @@ impl<'a> Fetching<'a> {
     }
 
     /// Takes those that have come.
-    pub(super) fn take(&mut self) -> Came {
+    pub(super) fn take(&mut self) -> FetchedLists {
         let mut lists = mem::take(&mut self.came);
         while let Ok(first) = self.first_pages.1.try_recv() {
             lists.push(first);
@@ -132,7 +132,7 @@ impl<'a> Fetching<'a> {
         self.running = self.running.without(over);
         let again = Kinds::that(|kind: Kind| over.has(kind) && self.again.has(kind));
         self.again = self.again.without(again);
-        Came {
+        FetchedLists {
             lists,
             over,
             coming,

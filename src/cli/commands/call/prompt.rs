@@ -1,4 +1,6 @@
 //! `prompt`: one prompt, filled in, through the whole gateway.
+//!
+//! Owns the request, and how the prompt's messages are printed.
 
 use crate::cli::args::Prompt;
 use crate::cli::client::with_gateway;

@@ -1,4 +1,7 @@
 //! `read`: one resource through the whole gateway.
+//!
+//! Owns the request, and what is printed: to a pipe the bytes of all contents, on a terminal text, and a line
+//! for each binary.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,6 @@
 //! The URIs of a backend that clients see under an alias.
+//!
+//! Owns how a report lists them, and the note with one example.
 
 use serde::Serialize;
 

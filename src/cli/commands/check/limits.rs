@@ -1,4 +1,6 @@
 //! The limits that the config sets on the calls of a backend.
+//!
+//! Owns their form in `check --json`, by glob of tools, and the note in words. Nothing is enforced here.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! The report on all backends.
+//!
+//! Owns the document of `check --json`, the lines around the rows, and the commands that are suggested
+//! next.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,8 +15,8 @@ use crate::cli::terminal::{CAUTION, DIM, one_line, wrap};
 use crate::config::{Config, RotatingFile, ToolMode};
 use crate::shell;
 
-/// Tokens of all definitions from which on it is worth a word.
-const DEAR: usize = 5_000;
+/// Tokens of all definitions from which on a note names them.
+const MANY_TOKENS: usize = 5_000;
 /// Most commands of one kind that are suggested.
 const MAX_NEXT: usize = 5;
 
@@ -74,7 +77,7 @@ impl Report {
             .map(|surveyed| surveyed.backend.name());
         let cost = catalog.cost(names);
         let is_searched = survey.config.gateway.tool_listing.mode != ToolMode::All;
-        let advice_on_cost = (cost.all > DEAR && !is_searched).then(|| {
+        let advice_on_cost = (cost.all > MANY_TOKENS && !is_searched).then(|| {
             let (all, searching) = (cost.all, cost.searching);
             format!("the definitions of the tools take about {all} tokens; with tool_mode = \"search\" about {searching}")
         });

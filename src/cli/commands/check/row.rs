@@ -1,4 +1,4 @@
-//! The state of one backend, as data and as a row.
+//! One backend in the report: owns its members in `check --json`, the cells of its row, and its notes.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -391,10 +391,10 @@ fn changed(surveyed: &SurveyedBackend, config: &Config) -> Vec<ChangedTool> {
     let pin = surveyed.backend.config.tools.pin;
     let changed = surveyed.findings.changed.iter();
     let changed = changed.map(|change| ChangedTool {
-        tool: change.now.subject.tool().map(ToString::to_string),
+        tool: change.current.subject.tool().map(ToString::to_string),
         change: change.to_string(),
         blocked: pin == PinMode::Block,
-        accept: config.pin_command(&change.now.backend, Some(&change.now.subject)),
+        accept: config.pin_command(&change.current.backend, Some(&change.current.subject)),
     });
     changed.collect()
 }

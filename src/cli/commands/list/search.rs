@@ -1,4 +1,6 @@
-//! `search WORDS`: the tools that fit, ranked as for a model, with their scores.
+//! `search WORDS`: the tools that fit, ranked as for a model.
+//!
+//! Owns how results and their scores are printed. The ranking is `catalog::search`'s.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,6 @@
 //! `tools --tokens`: what the definitions of tools cost a model.
+//!
+//! Owns the sums by backend and in all, in estimated tokens, and their order, the largest first.
 
 use std::io::{self, Write};
 

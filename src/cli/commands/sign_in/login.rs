@@ -1,4 +1,7 @@
 //! `login`: a person signs in to a backend, and it is tried.
+//!
+//! Owns the order (the backend's challenge, the sign-in, the attempt with the token), and what is printed of
+//! each step.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;

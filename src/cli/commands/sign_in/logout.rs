@@ -1,4 +1,6 @@
 //! `logout`: a person signs out of backends.
+//!
+//! Owns what is printed of each: whether its tokens were revoked, or why not.
 
 use serde_json::json;
 

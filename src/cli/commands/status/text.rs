@@ -1,4 +1,7 @@
 //! The status as text: a block for each gateway.
+//!
+//! Owns the columns of its table, and the words for states, numbers of calls and notes, which `top` uses
+//! too.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,7 @@
 //! `status` and `top` where there are private sockets.
+//!
+//! Owns which gateways are shown (all, or those of one config file), what is said where there is none, and the
+//! exit status.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! `status` and `top` where there are no private sockets.
+//!
+//! Owns the message that says so.
 
 use std::path::Path;
 

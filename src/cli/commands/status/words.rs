@@ -1,4 +1,7 @@
 //! Numbers as words for people.
+//!
+//! Owns the units and the digits: durations in their two largest units, counts in at most six characters,
+//! times with two digits at least.
 
 use std::time::{Duration, UNIX_EPOCH};
 

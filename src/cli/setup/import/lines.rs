@@ -1,4 +1,6 @@
 //! What is said of a client's entry: the backend that it becomes, or why it stays.
+//!
+//! Owns the line about it, which has no user and no query of a URL: they may be secrets.
 
 use url::Url;
 

@@ -1,4 +1,6 @@
 //! Checks which values the arguments of tools may have.
+//!
+//! Owns the reading of `tools.args`: the path of an argument, and which values of TOML are values of JSON.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ pub(crate) enum NoticeSource {
     Gateway,
     /// The stream of some call.
     Calls,
-    /// A backend, of its own accord.
+    /// A backend, outside of calls.
     Backend(BackendId),
 }
 

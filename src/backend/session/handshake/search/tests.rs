@@ -11,8 +11,8 @@ fn start() -> Start<'static> {
     }
 }
 
-fn refused(status: Option<u16>, words: &str) -> No {
-    No::Refused(Refusal {
+fn refused(status: Option<u16>, words: &str) -> Failure {
+    Failure::Refused(Refusal {
         status,
         of_version: words.contains("version"),
         of_request: words.contains("request"),
@@ -21,8 +21,8 @@ fn refused(status: Option<u16>, words: &str) -> No {
     })
 }
 
-fn naming(named: &[&'static str]) -> No {
-    No::Refused(Refusal {
+fn naming(named: &[&'static str]) -> Failure {
+    Failure::Refused(Refusal {
         named: named.to_vec(),
         of_version: true,
         of_request: true,
@@ -31,14 +31,14 @@ fn naming(named: &[&'static str]) -> No {
 }
 
 /// What is tried with a server that answers by this function, in short.
-fn tried(start: &Start<'_>, server: impl Fn(Candidate, usize) -> No) -> Vec<String> {
+fn tried(start: &Start<'_>, server: impl Fn(Candidate, usize) -> Failure) -> Vec<String> {
     let mut seen = Vec::new();
     if begins_with_discover(start.protocol, start.remembered) {
         seen.push((Candidate::Discover, server(Candidate::Discover, 0)));
     }
     while let Some((candidate, _)) = next(start, &seen, 0) {
-        let no = server(candidate, seen.len());
-        seen.push((candidate, no));
+        let failure = server(candidate, seen.len());
+        seen.push((candidate, failure));
     }
     let short = |candidate: &Candidate| match candidate {
         Candidate::Discover => "discover".to_owned(),
@@ -54,7 +54,7 @@ fn tried(start: &Start<'_>, server: impl Fn(Candidate, usize) -> No) -> Vec<Stri
 #[test]
 fn versions_are_offered_from_the_newest_to_the_oldest() {
     let all = tried(&start(), |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
+        Candidate::Discover => Failure::NotModern,
         Candidate::Initialize(_) => refused(None, "version"),
     });
     let expected = ["discover", OWN, "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -65,7 +65,7 @@ fn versions_are_offered_from_the_newest_to_the_oldest() {
         ..start()
     };
     let all = tried(&older, |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
+        Candidate::Discover => Failure::NotModern,
         Candidate::Initialize(_) => refused(None, "version"),
     });
     assert_eq!(all, ["discover", "2025-03-26", "2024-11-05"]);
@@ -74,11 +74,11 @@ fn versions_are_offered_from_the_newest_to_the_oldest() {
 #[test]
 fn a_version_that_the_server_names_is_next() {
     let all = tried(&start(), |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
+        Candidate::Discover => Failure::NotModern,
         Candidate::Initialize(offer) if offer.version == OWN => {
             naming(&["2025-03-26", "2024-11-05"])
         }
-        Candidate::Initialize(_) => No::End,
+        Candidate::Initialize(_) => Failure::End,
     });
     assert_eq!(all, ["discover", OWN, "2025-03-26"]);
 }
@@ -87,8 +87,8 @@ fn a_version_that_the_server_names_is_next() {
 fn a_refused_post_is_followed_by_the_older_transport() {
     for status in [400, 404, 405, 406, 410, 415, 501] {
         let all = tried(&start(), |candidate, _| match candidate {
-            Candidate::Discover => No::NotModern,
-            Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
+            Candidate::Discover => Failure::NotModern,
+            Candidate::Initialize(offer) if offer.http_sse => Failure::WithoutSse,
             Candidate::Initialize(_) => refused(Some(status), ""),
         });
         assert_eq!(all, ["discover", OWN, &format!("{OWN} sse")], "{status}");
@@ -98,8 +98,8 @@ fn a_refused_post_is_followed_by_the_older_transport() {
 #[test]
 fn a_request_that_is_refused_without_a_reason_is_made_simpler() {
     let all = tried(&start(), |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
-        Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
+        Candidate::Discover => Failure::NotModern,
+        Candidate::Initialize(offer) if offer.http_sse => Failure::WithoutSse,
         Candidate::Initialize(_) => refused(Some(400), "request"),
     });
     let expected = [
@@ -117,7 +117,7 @@ fn a_request_that_is_refused_without_a_reason_is_made_simpler() {
         ..start()
     };
     let all = tried(&without, |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
+        Candidate::Discover => Failure::NotModern,
         Candidate::Initialize(_) => refused(None, "request"),
     });
     assert!(!all.iter().any(|tried| tried.contains("bare")), "{all:?}");
@@ -125,17 +125,21 @@ fn a_request_that_is_refused_without_a_reason_is_made_simpler() {
 
 #[test]
 fn a_server_that_answered_nothing_about_its_era_is_probed_again_after_a_refusal() {
-    for first in [No::Silent, No::Undecided] {
-        for refusal in [refused(None, ""), refused(Some(400), "modern"), No::Silent] {
+    for first in [Failure::Silent, Failure::Undecided] {
+        for refusal in [
+            refused(None, ""),
+            refused(Some(400), "modern"),
+            Failure::Silent,
+        ] {
             let all = tried(&start(), |candidate, nth| match candidate {
                 Candidate::Discover if nth == 0 => first.clone(),
-                Candidate::Discover => No::NotModern,
+                Candidate::Discover => Failure::NotModern,
                 Candidate::Initialize(_) => refusal.clone(),
             });
             assert_eq!(all, ["discover", OWN, "discover"], "{first:?} {refusal:?}");
         }
     }
-    for first in [No::NotModern, No::AlsoLegacy] {
+    for first in [Failure::NotModern, Failure::AlsoLegacy] {
         let all = tried(&start(), |candidate, _| match candidate {
             Candidate::Discover => first.clone(),
             Candidate::Initialize(_) => refused(None, ""),
@@ -156,8 +160,8 @@ fn what_is_remembered_comes_first_and_binds_nobody() {
         ..start()
     };
     let all = tried(&remembering, |candidate, _| match candidate {
-        Candidate::Discover => No::NotModern,
-        Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
+        Candidate::Discover => Failure::NotModern,
+        Candidate::Initialize(offer) if offer.http_sse => Failure::WithoutSse,
         Candidate::Initialize(_) => refused(None, "version"),
     });
     let expected = [
@@ -174,7 +178,7 @@ fn what_is_remembered_comes_first_and_binds_nobody() {
 #[test]
 fn the_config_decides_the_era() {
     let server = |candidate, _| match candidate {
-        Candidate::Discover => No::Undecided,
+        Candidate::Discover => Failure::Undecided,
         Candidate::Initialize(_) => refused(None, ""),
     };
     let of = |protocol| {
@@ -194,10 +198,10 @@ fn the_config_decides_the_era() {
 #[test]
 fn every_search_ends() {
     let answers = [
-        No::NotModern,
-        No::AlsoLegacy,
-        No::Undecided,
-        No::Silent,
+        Failure::NotModern,
+        Failure::AlsoLegacy,
+        Failure::Undecided,
+        Failure::Silent,
         refused(Some(400), "request"),
         refused(Some(404), ""),
         refused(Some(500), "version"),
@@ -205,7 +209,7 @@ fn every_search_ends() {
         naming(&["2025-06-18"]),
         naming(&["2025-03-26", "2024-11-05"]),
         refused(Some(400), "modern version"),
-        No::WithoutSse,
+        Failure::WithoutSse,
     ];
     for seed in 0..20_000_usize {
         let all = tried(&start(), |candidate, nth| {

@@ -1,4 +1,7 @@
 //! What `top` shows, and what keys mean.
+//!
+//! Owns the selection, the order of backends and the question that is open. A key changes these, or asks for
+//! an [`Effect`], which is carried out elsewhere. It knows no terminal.
 
 use std::cmp::Ordering;
 use std::path::PathBuf;

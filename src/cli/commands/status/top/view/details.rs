@@ -1,4 +1,6 @@
 //! All that is known of one backend.
+//!
+//! Owns which facts are shown, each with a label, and the list of its tools.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};

@@ -1,4 +1,6 @@
-//! How things look: what is bad is red, what needs somebody is yellow.
+//! How things look in `top`.
+//!
+//! Owns the styles: what is bad is red, what needs somebody is yellow.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;

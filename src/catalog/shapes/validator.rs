@@ -1,4 +1,4 @@
-//! Whether a value surely fits a schema.
+//! Whether a value surely is valid against a schema.
 //!
 //! Owns a part of JSON Schema that is enough for most output schemas. Where a schema says more than
 //! this part knows, the answer is no: it decides only what an error result may keep.
@@ -10,24 +10,24 @@ const FUEL: u32 = 10_000;
 /// Most schemas within each other: references can go on without end.
 const MAX_DEPTH: u32 = 128;
 
-/// Whether a value surely fits.
-pub(super) fn surely_fits(schema: &Value, value: &Value) -> bool {
-    let mut judge = Judge {
+/// Whether a value surely is valid.
+pub(super) fn is_surely_valid(schema: &Value, value: &Value) -> bool {
+    let mut validator = Validator {
         root: schema,
         fuel: FUEL,
         depth: 0,
     };
-    judge.fits(schema, value) == Some(true)
+    validator.fits(schema, value) == Some(true)
 }
 
-struct Judge<'a> {
+struct Validator<'a> {
     root: &'a Value,
     fuel: u32,
     depth: u32,
 }
 
-impl<'a> Judge<'a> {
-    /// `None` where it can't be told.
+impl<'a> Validator<'a> {
+    /// `None` where it is not known.
     fn fits(&mut self, schema: &'a Value, value: &Value) -> Option<bool> {
         self.fuel = self.fuel.checked_sub(1)?;
         let keywords = match schema {
@@ -36,8 +36,8 @@ impl<'a> Judge<'a> {
             _ => return None,
         };
         self.depth += 1;
-        let fits = self.all(keywords.iter(), |judge, (name, wanted)| {
-            judge.keyword(keywords, name, wanted, value)
+        let fits = self.all(keywords.iter(), |validator, (name, wanted)| {
+            validator.keyword(keywords, name, wanted, value)
         });
         self.depth -= 1;
         fits
@@ -89,11 +89,11 @@ impl<'a> Judge<'a> {
             "items" if wanted.is_array() => None,
             "items" => {
                 let list = value.as_array().into_iter().flatten();
-                self.all(list, |judge, item| judge.fits(wanted, item))
+                self.all(list, |validator, item| validator.fits(wanted, item))
             }
             "allOf" => {
                 let schemas = wanted.as_array()?.iter();
-                self.all(schemas, |judge, schema| judge.fits(schema, value))
+                self.all(schemas, |validator, schema| validator.fits(schema, value))
             }
             "anyOf" => Some(self.how_many(wanted, value)? > 0),
             "oneOf" => Some(self.how_many(wanted, value)? == 1),
@@ -122,9 +122,11 @@ impl<'a> Judge<'a> {
 
     fn properties(&mut self, schemas: &'a Map<String, Value>, value: &Value) -> Option<bool> {
         let members = value.as_object().into_iter().flatten();
-        self.all(members, |judge, (name, value)| match schemas.get(name) {
-            Some(schema) => judge.fits(schema, value),
-            None => Some(true),
+        self.all(members, |validator, (name, value)| {
+            match schemas.get(name) {
+                Some(schema) => validator.fits(schema, value),
+                None => Some(true),
+            }
         })
     }
 
@@ -142,7 +144,7 @@ impl<'a> Judge<'a> {
         let members = value.as_object().into_iter().flatten();
         self.all(
             members.filter(|(name, _)| !is_named(name)),
-            |judge, (_, value)| judge.fits(schema, value),
+            |validator, (_, value)| validator.fits(schema, value),
         )
     }
 

@@ -1,4 +1,4 @@
-//! Holds JSON values against shapes.
+//! Coerces JSON values to shapes.
 //!
 //! Owns what a shape is, and the rule for optional members: one that doesn't fit can't be read by
 //! anybody and is left out. It must not know which members there are.
@@ -111,7 +111,7 @@ impl Changes {
 pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
     let text = value.as_str();
     if let (Shape::Flag, "\"true\"" | "\"false\"") = (shape, text) {
-        mends.say("", "is a word: the value of it is listed");
+        mends.add("", "is a word: the value of it is listed");
         return Fit::As(RawJson::trusted(text.trim_matches('"').to_owned()));
     }
     let (fits, wanted) = match shape {
@@ -135,7 +135,7 @@ pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
         ),
         Shape::Object => (value.is_object(), "an object"),
         Shape::List(of) => return fit_list(of, value, mends),
-        Shape::Record(members) => return fit_record(members, value, mends),
+        Shape::Record(members) => return coerce_record(members, value, mends),
     };
     match fits {
         true => Fit::Yes,
@@ -144,11 +144,11 @@ pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
 }
 
 /// Holds an object against its members.
-pub(super) fn fit_record(members: &[Member], value: &RawJson, mends: &mut Mends) -> Fit {
+pub(super) fn coerce_record(members: &[Member], value: &RawJson, mends: &mut Mends) -> Fit {
     let Some(present) = value.members() else {
         return Fit::No(isnt(value, "a readable object"));
     };
-    match fit_members(members, value, &present, mends) {
+    match coerce_members(members, value, &present, mends) {
         Ok(changes) if changes.is_empty() => Fit::Yes,
         Ok(changes) => Fit::As(changes.apply_to(value)),
         Err(why) => Fit::No(why),
@@ -160,7 +160,7 @@ pub(super) fn fit_record(members: &[Member], value: &RawJson, mends: &mut Mends)
 ///
 /// # Errors
 /// What is wrong with a required member.
-pub(super) fn fit_members(
+pub(super) fn coerce_members(
     members: &[Member],
     object: &RawJson,
     present: &[(String, &RawValue)],
@@ -184,7 +184,7 @@ pub(super) fn fit_members(
         match mends.within(name, |mends| fit(shape, &value, mends)) {
             Fit::No(why) if *required => return Err(format!("has a {name} that {why}")),
             Fit::No(why) => {
-                mends.say(name, format_args!("{why}: left out"));
+                mends.add(name, format_args!("{why}: left out"));
                 changes.remove(name);
             }
             fit => changes.apply(name, fit)?,
@@ -222,7 +222,7 @@ pub(super) fn array(values: &[RawJson]) -> RawJson {
     RawJson::trusted(format!("[{}]", texts.join(",")))
 }
 
-/// That a value is something else than wanted. Its text is not told: it may be long.
+/// That a value is something else than wanted. Its text is not quoted: it may be long.
 pub(super) fn isnt(value: &RawJson, wanted: &str) -> String {
     match value.as_str() {
         "null" => "is null".to_owned(),

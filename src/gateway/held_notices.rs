@@ -1,6 +1,6 @@
 //! Notifications of a backend that wait behind one whose URIs are mapped on another thread.
 //!
-//! Owns their order: a task that is completed must not be told of as working. Pure; it must not know
+//! Owns their order: a task that is completed must not be reported as working. Pure; it must not know
 //! what they say.
 
 use std::collections::{HashMap, VecDeque};
@@ -9,7 +9,7 @@ use crate::call_report::BackendId;
 use crate::protocol::Notification;
 
 /// Most of one backend that wait; past them the oldest is dropped.
-const MAX_BEHIND: usize = 1_024;
+const MAX_HELD: usize = 1_024;
 
 /// A notification for clients.
 #[derive(Debug)]
@@ -22,15 +22,15 @@ pub(super) enum Notice {
 
 /// What waits, by the backends that have a notification on another thread.
 #[derive(Debug, Default)]
-pub(super) struct Behind(HashMap<BackendId, VecDeque<Notice>>);
+pub(super) struct HeldNotices(HashMap<BackendId, VecDeque<Notice>>);
 
-impl Behind {
+impl HeldNotices {
     /// The notification, unless it has to wait.
     pub(super) fn next(&mut self, backend: BackendId, notice: Notice) -> Option<Notice> {
         let Some(waiting) = self.0.get_mut(&backend) else {
             return Some(notice);
         };
-        if waiting.len() >= MAX_BEHIND {
+        if waiting.len() >= MAX_HELD {
             waiting.pop_front();
             tracing::debug!("too much waits behind a large notification: one is dropped");
         }
@@ -67,17 +67,17 @@ mod tests {
             })
         };
         let (slow, other) = (BackendId::new(0), BackendId::new(1));
-        let mut behind = Behind::default();
-        behind.begin(slow);
-        for number in 0..2 * MAX_BEHIND {
-            assert!(behind.next(slow, numbered(number)).is_none());
+        let mut held = HeldNotices::default();
+        held.begin(slow);
+        for number in 0..2 * MAX_HELD {
+            assert!(held.next(slow, numbered(number)).is_none());
         }
-        assert!(behind.next(other, numbered(0)).is_some());
-        let waiting = behind.end(slow);
-        assert_eq!(waiting.len(), MAX_BEHIND);
+        assert!(held.next(other, numbered(0)).is_some());
+        let waiting = held.end(slow);
+        assert_eq!(waiting.len(), MAX_HELD);
         let Notice::OfBackend(first) = &waiting[0] else {
             panic!("a backend's")
         };
-        assert_eq!(first.method, MAX_BEHIND.to_string());
+        assert_eq!(first.method, MAX_HELD.to_string());
     }
 }
