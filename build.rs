@@ -1,4 +1,5 @@
-//! Sets `SENTINEL_COMMIT` to the commit that is built, for `--version`; "unknown" outside the repository.
+//! Sets `SENTINEL_COMMIT` to the commit that is built, for `--version`; "unknown" outside the repository. Compresses
+//! the schema of the config, which the executable has for `sentinel-gateway schema`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,15 +9,30 @@
 // Cargo reads its instructions from a build script's stdout.
 #![allow(clippy::print_stdout)]
 
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn main() {
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!(
         "cargo:rustc-env=SENTINEL_COMMIT={}",
         commit().as_deref().unwrap_or("unknown")
     );
+    compress("src/config/schema.json", "schema.deflate")
+}
+
+/// Writes a file of the source, compressed, into the folder of what is built.
+fn compress(from: &str, to: &str) -> io::Result<()> {
+    println!("cargo:rerun-if-changed={from}");
+    let folder = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let mut out = DeflateEncoder::new(File::create(folder.join(to))?, Compression::best());
+    out.write_all(&fs::read(from)?)?;
+    out.finish().map(|_| ())
 }
 
 /// The commit that is checked out. Makes Cargo run this script again when it changes.

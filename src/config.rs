@@ -43,8 +43,8 @@ pub use lock::{Form, Lock, Pin, Subject};
 pub(crate) use lock::{LockFile, NamedTool};
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
-pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
+pub(crate) use read::file::schema_text;
 pub(crate) use read::{is_client_json, switch};
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{

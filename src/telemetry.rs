@@ -8,6 +8,7 @@
 
 mod attempt;
 mod context;
+mod durations;
 mod exporter;
 mod levels;
 mod names;
@@ -29,6 +30,7 @@ use opentelemetry_sdk::trace::{
 use crate::config::TelemetryConfig;
 use crate::tasks;
 pub(crate) use attempt::{AttemptEnd, AttemptTrace, Peer};
+use durations::Durations;
 use exporter::Exporter;
 pub(crate) use exporter::{Connect, Connection};
 pub(crate) use levels::{BackendLevels, Levels};
@@ -61,9 +63,9 @@ struct Inner {
 #[derive(Debug)]
 struct Instruments {
     /// Seconds of the client's requests.
-    server: Histogram<f64>,
+    server: Durations,
     /// Seconds of attempts at a backend.
-    client: Histogram<f64>,
+    client: Durations,
     /// Seconds of the session with the client.
     server_session: Histogram<f64>,
     /// Seconds of sessions with backends.
@@ -146,14 +148,14 @@ impl Instruments {
                 .build()
         };
         Self {
-            server: seconds(
+            server: Durations::new(seconds(
                 names::SERVER_DURATION,
                 "Duration of a request as the gateway serves it",
-            ),
-            client: seconds(
+            )),
+            client: Durations::new(seconds(
                 names::CLIENT_DURATION,
                 "Duration of an attempt at a request to a backend",
-            ),
+            )),
             server_session: seconds(
                 names::SERVER_SESSION,
                 "Duration of the session with the client",

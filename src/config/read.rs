@@ -26,7 +26,7 @@ use toml::de::DeTable;
 
 use super::problem::{Location, Problems, Report};
 use crate::files;
-use file::{File, Located, schema};
+use file::{File, Located, rules};
 
 /// Most bytes of a config file that the user chose.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
@@ -83,7 +83,7 @@ pub(super) fn document(report: &mut Report) -> Option<File> {
         errors.iter().for_each(|error| report.syntax(error));
         return None;
     }
-    validate::prune(&mut document, &schema(), report);
+    validate::prune(&mut document, &rules(), report);
     let root = keys(document.get_ref());
     let of_backends = document.get_ref().get("backends");
     let of_backends = of_backends.and_then(|list| list.get_ref().as_array());

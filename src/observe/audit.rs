@@ -113,8 +113,7 @@ impl Audit {
     /// wherever it goes; of other requests only if they go to a backend.
     pub(crate) fn begin(&self, request: &Request, is_call: bool) -> Option<RecordHalf> {
         let sink = self.sink.as_ref()?;
-        let is_read = sink.writer.is_some() || sink.telemetry.is_some();
-        if !is_read && !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+        if sink.telemetry.is_none() && !sink.is_read() {
             return None;
         }
         Some(OpenRecord::begin(Arc::clone(sink), request, is_call))

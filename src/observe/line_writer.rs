@@ -251,12 +251,15 @@ impl WriterThread {
     /// Says when the file can't be written any more, and when it can be again.
     fn note(&self, written: io::Result<()>) {
         let was_failing = self.status.is_failing.swap(written.is_err(), Relaxed);
-        let (file, what) = (self.shown(), self.purpose.file);
+        let what = self.purpose.file;
         match written {
             Err(error) if !was_failing => {
+                let file = self.shown();
                 tracing::error!(file, %error, "the {what} can't be written: it is tried again until it can be");
             }
-            Ok(()) if was_failing => tracing::warn!(file, "the {what} is written again"),
+            Ok(()) if was_failing => {
+                tracing::warn!(file = self.shown(), "the {what} is written again");
+            }
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ use super::{Telemetry, names};
 use crate::protocol::{Id, Kind, RawJson};
 
 /// Where an attempt goes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer<'a> {
     pub(crate) backend: &'a str,
     pub(crate) url: Option<&'a Url>,
@@ -32,11 +32,11 @@ pub(crate) struct Peer<'a> {
 
 /// The span of an attempt that is under way. Dropped without an end, it counts as cancelled.
 #[derive(Debug)]
-pub(crate) struct AttemptTrace {
+pub(crate) struct AttemptTrace<'a> {
     telemetry: Telemetry,
     span: Option<Span>,
     carried: Carried,
-    shared: Vec<KeyValue>,
+    peer: Peer<'a>,
     /// The version of MCP towards the backend, once there is a connection.
     protocol_version: OnceLock<&'static str>,
     begun: Instant,
@@ -53,14 +53,8 @@ pub(crate) struct AttemptEnd<'a> {
 
 impl RequestTrace {
     /// Begins an attempt.
-    pub(crate) fn attempt(&self, id: &Id, peer: &Peer<'_>) -> AttemptTrace {
-        let name = match peer.target {
-            Some((Kind::Tool | Kind::Prompt, target)) => {
-                format!("{} {}", peer.method, shown(target))
-            }
-            _ => peer.method.to_owned(),
-        };
-        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Client);
+    pub(crate) fn attempt<'a>(&self, id: &Id, peer: Peer<'a>) -> AttemptTrace<'a> {
+        let builder = SpanBuilder::from_name(peer.method.to_owned()).with_kind(SpanKind::Client);
         let tracer = &self.telemetry.0.tracer;
         let mut span = tracer.build_with_context(builder, &self.context);
         let remote = span.span_context().clone();
@@ -68,14 +62,10 @@ impl RequestTrace {
             true => context::carried(&self.context.with_remote_span_context(remote)),
             false => Vec::new(),
         };
-        let mut shared = vec![
-            KeyValue::new(names::METHOD, known(peer.method)),
-            KeyValue::new(names::TRANSPORT, "tcp"),
-            KeyValue::new(names::NETWORK_PROTOCOL, "http"),
-        ];
-        shared.extend(named(peer.target, true));
-        shared.extend(peer.url.into_iter().flat_map(address));
         if span.is_recording() {
+            if let Some((Kind::Tool | Kind::Prompt, target)) = peer.target {
+                span.update_name(format!("{} {}", peer.method, shown(target)));
+            }
             span.set_attributes([
                 KeyValue::new(names::BACKEND, peer.backend.to_owned()),
                 KeyValue::new(names::ATTEMPT, i64::from(peer.attempt)),
@@ -86,14 +76,14 @@ impl RequestTrace {
             telemetry: self.telemetry.clone(),
             span: Some(span),
             carried,
-            shared,
+            peer,
             protocol_version: OnceLock::new(),
             begun: Instant::now(),
         }
     }
 }
 
-impl AttemptTrace {
+impl AttemptTrace<'_> {
     /// It goes over a connection with this version of MCP.
     pub(crate) fn connected(&self, version: &'static str) {
         // An attempt goes over one connection.
@@ -120,15 +110,33 @@ impl AttemptTrace {
             return;
         };
         let error = error_type(end.failure, end.code);
-        let mut shared = std::mem::take(&mut self.shared);
-        shared.extend(failed(error.as_deref(), end.code));
-        if let Some(version) = self.protocol_version.get() {
-            shared.push(KeyValue::new(names::PROTOCOL_VERSION, *version));
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
-        self.telemetry.0.instruments.client.record(seconds, &shared);
+        let (peer, version) = (self.peer, self.protocol_version.get());
+        let shared = || {
+            let mut shared = vec![
+                KeyValue::new(names::METHOD, known(peer.method)),
+                KeyValue::new(names::TRANSPORT, "tcp"),
+                KeyValue::new(names::NETWORK_PROTOCOL, "http"),
+            ];
+            shared.extend(named(peer.target, true));
+            shared.extend(peer.url.into_iter().flat_map(address));
+            shared.extend(failed(error.as_deref(), end.code));
+            shared.extend(version.map(|version| KeyValue::new(names::PROTOCOL_VERSION, *version)));
+            shared
+        };
+        let key = match error {
+            None => [
+                peer.method,
+                peer.target.map_or("", |(_, target)| target),
+                peer.url.map_or("", Url::as_str),
+                version.copied().unwrap_or_default(),
+            ]
+            .join("\0"),
+            Some(_) => String::new(),
+        };
+        let durations = &self.telemetry.0.instruments.client;
+        durations.record(self.begun.elapsed(), &key, &shared);
         if span.is_recording() {
-            span.set_attributes(shared);
+            span.set_attributes(shared());
             if error.is_some() {
                 span.set_status(Status::error(""));
             }
@@ -138,7 +146,7 @@ impl AttemptTrace {
 }
 
 /// An attempt whose call is dropped was cancelled.
-impl Drop for AttemptTrace {
+impl Drop for AttemptTrace<'_> {
     fn drop(&mut self) {
         self.end(&AttemptEnd {
             failure: Some("cancelled"),

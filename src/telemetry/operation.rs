@@ -82,17 +82,31 @@ impl RequestTrace {
         let instruments = &self.telemetry.0.instruments;
         instruments.in_flight.add(-1, &[]);
         let error = error_type(ended.failure, ended.code);
-        let mut shared = vec![
-            KeyValue::new(names::METHOD, self.method),
-            KeyValue::new(names::TRANSPORT, "pipe"),
-        ];
-        shared.extend(named(ended.target, ended.backend.is_some()));
-        shared.extend(failed(error.as_deref(), ended.code));
-        if let Some(version) = ended.protocol_version {
-            shared.push(KeyValue::new(names::PROTOCOL_VERSION, version.to_owned()));
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
-        instruments.server.record(seconds, &shared);
+        let shared = || {
+            let mut shared = vec![
+                KeyValue::new(names::METHOD, self.method),
+                KeyValue::new(names::TRANSPORT, "pipe"),
+            ];
+            shared.extend(named(ended.target, ended.backend.is_some()));
+            shared.extend(failed(error.as_deref(), ended.code));
+            let version = ended.protocol_version;
+            shared.extend(
+                version.map(|version| KeyValue::new(names::PROTOCOL_VERSION, version.to_owned())),
+            );
+            shared
+        };
+        let key = match (&error, ended.backend) {
+            (None, Some(_)) => [
+                self.method,
+                ended.target.map_or("", |(_, target)| target),
+                ended.protocol_version.unwrap_or_default(),
+            ]
+            .join("\0"),
+            _ => String::new(),
+        };
+        instruments
+            .server
+            .record(self.begun.elapsed(), &key, &shared);
         if ended.attempts > 1 {
             let retries = u64::from(ended.attempts - 1);
             let backend = ended.backend.unwrap_or_default().to_owned();
@@ -103,7 +117,7 @@ impl RequestTrace {
         if !span.is_recording() {
             return;
         }
-        span.set_attributes(shared);
+        span.set_attributes(shared());
         if let Some((kind, target)) = ended.target {
             match kind {
                 Kind::Tool | Kind::Prompt => {

@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Input, MatchKind};
 use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -40,7 +42,7 @@ pub(crate) enum Reach {
 /// Finds all spellings of some secrets.
 pub(super) struct Finder {
     /// `None` if there are too many: then all text counts as secret.
-    spellings: Option<AhoCorasick>,
+    spellings: Option<NFA>,
     kinds: Vec<Kind>,
     longest: usize,
 }
@@ -67,8 +69,7 @@ impl Finder {
         }
         // A DFA would be faster to search, but for a long secret takes many MiB and seconds to
         // build.
-        let spellings = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
+        let spellings = NFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
             .build(all.iter().map(|(spelling, _)| spelling));
@@ -124,13 +125,15 @@ impl Finder {
     }
 
     fn search(&self, text: &[u8], reach: Reach, found: &mut dyn FnMut(Range<usize>)) {
-        let Some(spellings) = &self.spellings else {
+        let nfa = self.spellings.as_ref();
+        let all = nfa.and_then(|nfa| nfa.try_find_overlapping_iter(Input::new(text)).ok());
+        let Some(all) = all else {
             if !text.is_empty() {
                 found(0..text.len());
             }
             return;
         };
-        for spelling in spellings.find_overlapping_iter(text) {
+        for spelling in all {
             let kind = self.kinds[spelling.pattern().as_usize()];
             let range = spelling.range();
             if kind.reach >= reach && !(kind.alone && is_part_of_a_word(text, &range)) {

@@ -89,7 +89,7 @@ impl Drop for CallRun<'_> {
     }
 }
 
-impl CallRun<'_> {
+impl<'a> CallRun<'a> {
     async fn run(&mut self) -> Result<Answer, BackendError> {
         let (call, context) = (self.call, self.context);
         let mut counted = context.stats.begin();
@@ -154,7 +154,7 @@ impl CallRun<'_> {
     }
 
     /// The span of the current attempt, where the call is part of a trace.
-    fn span(&self, id: &Id) -> Option<AttemptTrace> {
+    fn span(&self, id: &Id) -> Option<AttemptTrace<'a>> {
         let (call, config) = (self.call, self.context.config);
         let kind = match call.method {
             "tools/call" => Some(Kind::Tool),
@@ -168,7 +168,7 @@ impl CallRun<'_> {
             target: kind.zip(call.target),
             attempt: self.attempts,
         };
-        call.request.map(|request| request.attempt(id, &peer))
+        call.request.map(|request| request.attempt(id, peer))
     }
 
     /// The end of a call that is not sent again: the server's own words, where it has answered.
@@ -201,7 +201,11 @@ impl CallRun<'_> {
 }
 
 /// An attempt has ended with this result; the call may have run so far, or not.
-fn end_span(span: &mut AttemptTrace, result: &Result<Answer, BackendError>, executed: Executed) {
+fn end_span(
+    span: &mut AttemptTrace<'_>,
+    result: &Result<Answer, BackendError>,
+    executed: Executed,
+) {
     let (failure, code) = match result {
         Ok(answer) => match &answer.outcome {
             Outcome::Error(error) => (None, code_of(error)),
@@ -218,7 +222,7 @@ async fn send(
     context: &CallContext<'_>,
     sessions: &Sessions,
     trace: &CallTrace,
-    (id, span): (&Id, Option<&AttemptTrace>),
+    (id, span): (&Id, Option<&AttemptTrace<'_>>),
 ) -> Result<Answer, BackendError> {
     let (session, connection) = sessions.connection_for(call.caller).await?;
     let own_token = call

@@ -35,7 +35,7 @@ pub struct Attempt<'a> {
     /// Headers that repeat parameters, for a modern server (`x-mcp-header`).
     pub param_headers: &'a [(HeaderName, String)],
     /// Its span, whose context the server gets.
-    pub(crate) span: Option<&'a AttemptTrace>,
+    pub(crate) span: Option<&'a AttemptTrace<'a>>,
 }
 
 impl<'a> Attempt<'a> {

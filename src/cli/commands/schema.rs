@@ -11,5 +11,5 @@ use crate::config;
 /// # Errors
 /// The error of writing to `out`.
 pub fn print(out: &mut impl Write) -> io::Result<()> {
-    out.write_all(config::SCHEMA.as_bytes())
+    out.write_all(config::schema_text().as_bytes())
 }

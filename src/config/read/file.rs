@@ -1,10 +1,12 @@
 //! The configuration as written: every key of sentinel.toml with its meaning and default.
 //!
 //! Owns the description of the file: the JSON Schema in `schema.json` is generated from these types
-//! and their doc comments. It must not know whether a value makes sense: that is `check`.
+//! and their doc comments, and so are the rules in `schema.rules.json`, which are the schema without its texts. It must not know whether a value makes sense: that is `check`.
 
+use std::io::Read;
 use std::num::NonZeroU32;
 
+use flate2::read::DeflateDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize as Derive, Serialize};
 
@@ -298,14 +300,29 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) pin: PinMode,
 }
 
-/// The JSON Schema of sentinel.toml, as text. A test generates it from the types here and compares:
-/// generating it at each start would take longer than the rest of the start.
-pub(crate) const SCHEMA: &str = include_str!("../schema.json");
+/// The JSON Schema of sentinel.toml, compressed: only people and editors read its text. A test generates it from the
+/// types here and compares.
+const SCHEMA: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schema.deflate"));
+/// The same without descriptions, which each start reads.
+const RULES: &str = include_str!("../schema.rules.json");
+
+/// The JSON Schema of sentinel.toml, as text.
+pub(crate) fn schema_text() -> String {
+    let mut text = String::new();
+    // Can't fail: a test reads it.
+    let _ = DeflateDecoder::new(SCHEMA).read_to_string(&mut text);
+    text
+}
 
 /// The JSON Schema of sentinel.toml.
 pub fn schema() -> serde_json::Value {
+    serde_json::from_str(&schema_text()).unwrap_or_default()
+}
+
+/// What the schema allows, without descriptions.
+pub(super) fn rules() -> serde_json::Value {
     // Can't fail: a test parses it.
-    serde_json::from_str(SCHEMA).unwrap_or_default()
+    serde_json::from_str(RULES).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -315,25 +332,49 @@ mod tests {
     use schemars::Schema;
     use schemars::generate::SchemaSettings;
     use schemars::transform::RecursiveTransform;
+    use serde_json::Value;
 
     use super::*;
 
     #[test]
-    fn the_schema_file_equals_the_schema_of_the_types() {
+    fn the_schema_files_equal_the_schema_of_the_types() {
         let schema = SchemaSettings::draft2020_12()
             .with(|settings| settings.inline_subschemas = true)
             .with_transform(RecursiveTransform(as_toml))
             .into_generator()
             .into_root_schema_for::<File>();
         let generated = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let mut rules = schema.to_value();
+        without_descriptions(&mut rules);
+        let rules = rules.to_string() + "\n";
         if std::env::var_os("WRITE_SCHEMA").is_some() {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/schema.json");
-            std::fs::write(path, &generated).unwrap();
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+            std::fs::write(folder.join("schema.json"), &generated).unwrap();
+            std::fs::write(folder.join("schema.rules.json"), &rules).unwrap();
         }
         assert!(
-            generated == SCHEMA,
-            "the types have changed: WRITE_SCHEMA=1 cargo test --lib the_schema_file writes the new schema"
+            generated == schema_text() && rules == RULES,
+            "the types have changed: WRITE_SCHEMA=1 cargo test --lib the_schema_files writes the new schema"
         );
+    }
+
+    /// A key may be called like a word of the schema.
+    fn without_descriptions(schema: &mut Value) {
+        match schema {
+            Value::Object(words) => {
+                for word in ["$schema", "title", "description"] {
+                    words.remove(word);
+                }
+                for (word, value) in words {
+                    match value.as_object_mut().filter(|_| word == "properties") {
+                        Some(keys) => keys.values_mut().for_each(without_descriptions),
+                        None => without_descriptions(value),
+                    }
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(without_descriptions),
+            _ => {}
+        }
     }
 
     /// TOML has no null (an optional key is left out) and no integer widths.

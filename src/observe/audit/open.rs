@@ -61,7 +61,7 @@ impl OpenRecord {
             at: clock::wall(),
             method: request.method.clone(),
             trace_id: match &trace {
-                Some(trace) => Some(trace.trace_id()),
+                Some(_) => None,
                 None => sent().and_then(|sent| trace_id(&sent)),
             },
             ..Record::default()
@@ -167,17 +167,14 @@ impl OpenRecord {
         let sums = state.sums.take();
         let sum = sums.as_ref().unwrap_or(&self.sums).sum();
         let (ending, params) = (state.ending.take(), state.params.take());
+        let is_wanted = state.is_wanted && self.sink.is_read();
         if let Some(client) = state.client.take() {
-            record.client_era = Some(client.era);
-            record.client = client
-                .info
-                .as_ref()
-                .and_then(|info| info.get("name")?.text());
-            let version = |info: &RawJson| info.get("version")?.text();
-            record.client_version = client.info.as_ref().and_then(version);
             record.protocol_version = Some(client.version);
+            record.client_era = Some(client.era);
+            let info = client.info.as_ref().filter(|_| is_wanted);
+            [record.client, record.client_version] =
+                ["name", "version"].map(|key| info?.get(key)?.text());
         }
-        let is_wanted = state.is_wanted;
         drop(state);
         if let Some(params) = params {
             // Of a request that was refused before it was read.
@@ -208,6 +205,7 @@ impl OpenRecord {
             (sum.first_byte).map(|first_byte| first_byte.saturating_duration_since(self.began));
         record.total = ended.saturating_duration_since(self.began);
         if let Some(trace) = &self.trace {
+            record.trace_id = is_wanted.then(|| trace.trace_id());
             trace.end(&record.for_span());
         }
         match is_wanted {

@@ -224,7 +224,6 @@ impl Record {
 
     /// Writes the record as a line of the log.
     pub(super) fn log(&self) {
-        let first_byte = self.first_byte.map(millis);
         tracing::info!(
             target: TARGET,
             method = self.method,
@@ -238,7 +237,7 @@ impl Record {
             bytes_sent = self.bytes_sent,
             bytes_received = self.bytes_received,
             queued_ms = millis(self.queued),
-            first_byte_ms = first_byte,
+            first_byte_ms = self.first_byte.map(millis),
             total_ms = millis(self.total),
             trace_id = self.trace_id,
             "{}",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 
-use super::record::{Gateway, Record};
+use super::record::{Gateway, Record, TARGET};
 use crate::config::AuditArguments;
 use crate::observe::line_writer::{LineWriter, Place};
 use crate::protocol::RawJson;
@@ -33,6 +33,11 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// Whether anybody reads records: in the file or in the log.
+    pub(super) fn is_read(&self) -> bool {
+        self.writer.is_some() || tracing::enabled!(target: TARGET, tracing::Level::INFO)
+    }
+
     /// A place for one record in the file; `None` where there is no file or no place.
     pub(super) fn place(&self) -> Option<Place> {
         self.writer.as_ref()?.place()
