@@ -17,6 +17,7 @@ use crate::backend::http::AT_ONCE;
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, Sessions};
+use crate::budget::FREE_BELOW;
 use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
@@ -109,6 +110,12 @@ impl HttpBackend {
         Self::new(config, context)
     }
 
+    /// Bytes that are charged to it.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.shared.sessions.budget().held()
+    }
+
     /// Does work of a size that the server has chosen on a thread of its own, one at a time, or here if
     /// there can be none. A panic there is one here.
     pub(crate) async fn off_loop<T: Send + 'static>(
@@ -154,6 +161,15 @@ impl HttpBackend {
             true => made,
             false => made.in_buffer(|bytes| self.shared.sessions.budget().charge_unchecked(bytes)),
         }
+    }
+
+    /// A text for the client in which this many bytes are of this backend, which is charged for them.
+    pub(crate) fn charged_part(&self, bytes: usize, made: RawJson) -> RawJson {
+        let mut charge = self.shared.sessions.budget().charge();
+        if bytes > FREE_BELOW {
+            charge.add_unchecked(bytes);
+        }
+        made.in_buffer(|text| charge.attach_to(text))
     }
 
     /// Its name in the config.

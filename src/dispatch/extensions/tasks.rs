@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::merged::{Part, merged};
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
@@ -22,14 +23,9 @@ use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::{ResultType, with_backend_inside};
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::message::elements;
-use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
 use crate::snapshot::{Snapshot, Snapshots};
-
-/// The most pages of one backend's tasks that are read.
-const MAX_PAGES: usize = 100;
 
 /// Serves a method about one task.
 pub(in crate::dispatch) async fn of_one(
@@ -145,18 +141,12 @@ pub(in crate::dispatch) async fn list(
         .iter()
         .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
     let all = join_all(listing.map(|backend| tasks_of(backend, &snapshot, &exchange))).await;
-    let tasks = task::array(all.into_iter().flatten());
-    Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
+    Outcome::Result(merged("tasks", all, None).await)
 }
 
-async fn tasks_of(
-    backend: &Arc<HttpBackend>,
-    snapshot: &Snapshot,
-    exchange: &Exchange,
-) -> Vec<RawJson> {
-    let mut tasks = Vec::new();
+async fn tasks_of(backend: &Arc<HttpBackend>, snapshot: &Snapshot, exchange: &Exchange) -> Part {
+    let mut tasks = Part::new(backend);
     let mut params = RawJson::trusted("{}");
-    let mut pages = Pages::new(MAX_PAGES);
     let request = ExtensionRequest::new(backend, snapshot, exchange, Instant::now());
     loop {
         let page = match send(&request, "tasks/list", &params, None).await {
@@ -171,15 +161,10 @@ async fn tasks_of(
             }
         };
         let Outcome::Result(page) = page else { break };
-        tasks.extend(
-            page.get("tasks")
-                .and_then(|tasks| elements(&tasks))
-                .unwrap_or_default(),
-        );
-        let (NextPage::More, Some(cursor)) = (pages.advance(&page), pages.cursor()) else {
-            break;
-        };
-        params = params.with_members(&[("cursor", cursor.clone().into_bytes())], &[]);
+        let next;
+        (tasks, next) = tasks.with_page("tasks", page).await;
+        let Some(cursor) = next else { break };
+        params = params.with_members(&[("cursor", cursor.into_bytes())], &[]);
     }
     tasks
 }
