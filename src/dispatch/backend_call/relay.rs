@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::backend::{HttpBackend, ServerMessageHandler};
-use crate::client::attribution::attributed;
+use crate::client::attribution::{attributed, completion_for_client};
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, Outcome, RawJson, Request, task};
@@ -25,7 +25,9 @@ pub(in crate::dispatch) struct RelayHandler<'a> {
 
 impl ServerMessageHandler for RelayHandler<'_> {
     fn notification(&self, notification: Notification) {
-        let mut params = task::related_for_client(notification.params, self.backend);
+        let (backend, method) = (self.backend, &notification.method);
+        let params = completion_for_client(method, notification.params, backend);
+        let mut params = task::related_for_client(params, backend);
         if notification.method == "notifications/resources/updated" {
             // It goes to all subscriptions, which must know whose URI it is.
             params = params.map(|params| of_backend(&params, self.backend));

@@ -13,7 +13,7 @@ use super::merged::{Part, merged};
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
-use crate::client::attribution::with_input_requests;
+use crate::client::attribution::{completion_for_client, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
 use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
@@ -199,7 +199,10 @@ pub(crate) fn notice_for_client(
             let notification = with(method, task::related_for_client(params, name));
             return Ok(snapshot.with_client_uri(backend, notification));
         }
-        _ => return Ok(with(method, task::related_for_client(params, name))),
+        _ => {
+            let params = completion_for_client(&method, params, name);
+            return Ok(with(method, task::related_for_client(params, name)));
+        }
     }
     // Some modern servers use the older name.
     let method = match backend.known_era() {
