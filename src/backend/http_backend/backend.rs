@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,6 +22,7 @@ use crate::budget::FREE_BELOW;
 use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
+use crate::hex::hex;
 use crate::observe::call_stats::{CallNumbers, CallStats};
 use crate::protocol::{ClientProfile, Era, Kind, LogLevel, Outcome, RawJson};
 
@@ -31,6 +33,9 @@ pub struct HttpBackend {
     pub id: BackendId,
     /// Its entry of the config.
     pub config: Arc<BackendConfig>,
+    /// What the ids that clients keep of its server begin with: its name, and a digest of its URL. So none
+    /// is taken for that of another server when the URL has changed, and all hold in another run.
+    pub(crate) id_prefix: Arc<str>,
     queues: Queues,
     shared: Arc<Shared>,
     /// Cancels [`Shared::unused`] when the last of those that share it is dropped.
@@ -63,6 +68,7 @@ impl HttpBackend {
         let unused = CancellationToken::new();
         Self {
             id: context.id,
+            id_prefix: id_prefix(&config).into(),
             _in_use: Arc::new(unused.clone().drop_guard()),
             queues: Queues::new(&config),
             shared: Arc::new(Shared {
@@ -91,6 +97,7 @@ impl HttpBackend {
         let unused = &self.shared.unused;
         Self {
             id: self.id,
+            id_prefix: Arc::clone(&self.id_prefix),
             queues: self.queues.resized(&self.config, &config, unused),
             config,
             shared: Arc::clone(&self.shared),
@@ -371,6 +378,13 @@ impl HttpBackend {
     pub async fn shutdown(&self) {
         self.shared.shutdown().await;
     }
+}
+
+/// The name has no dot.
+fn id_prefix(config: &BackendConfig) -> String {
+    let url = config.url.as_ref().map_or("", |url| url.as_str());
+    let digest = Sha256::digest(url);
+    format!("{}.{}", config.name, hex(&digest[..4]))
 }
 
 #[cfg(test)]
