@@ -129,7 +129,7 @@ impl Gateway {
                 };
                 let unsolicited = UnsolicitedRequest {
                     backend: backend.name().to_owned(),
-                    request: server_request_for_client(request, backend.name()),
+                    request: server_request_for_client(request, &backend),
                     answer,
                 };
                 // A session for modern clients sends nothing to the legacy one.

@@ -24,7 +24,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
-use crate::protocol::{Era, Kind, Kinds, RawJson};
+use crate::protocol::{Era, Kind, Kinds, RawJson, task};
 pub(crate) use introduction::{BackendIntroduction, IntroducedBackend, Introduction};
 pub(crate) use kept_results::{KeptResults, LargeText, Page, Piece};
 pub(crate) use named_uris::NamedUris;
@@ -150,6 +150,15 @@ impl Backends {
     /// The backend with this id, if it exists.
     pub(crate) fn get(&self, id: BackendId) -> Option<&Arc<HttpBackend>> {
         self.0.places.get(&id).map(|&at| &self.0.in_order[at])
+    }
+
+    /// The backend that an id of clients names, and its own id; `None` in its place where the id is not of
+    /// the server at the URL of now.
+    pub(crate) fn of_id<'a>(&self, id: &'a str) -> Option<(&Arc<HttpBackend>, Option<&'a str>)> {
+        let (prefix, own) = task::split_id(id)?;
+        let name = prefix.split('.').next()?;
+        let backend = self.iter().find(|backend| backend.name() == name)?;
+        Some((backend, Some(own).filter(|_| *backend.id_prefix == *prefix)))
     }
 
     /// All of them, in config order.

@@ -1,20 +1,26 @@
 //! The deadline of a call.
 //!
 //! Owns [`Deadline`], which covers queueing, backoff, retries and reading. It is paused while the
-//! client answers a request of the server: the backend does not pay for that time.
+//! client answers a request of the server: the backend does not pay for that time, up to `MAX_PAUSED`.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::sync::Mutex;
+
+/// How long all pauses of one deadline together may be: a server that asks again and again gets no more
+/// time by that.
+const MAX_PAUSED: Duration = Duration::from_secs(60 * 60);
 
 /// A deadline that can be paused. It is monotonic: a change of the wall clock has no effect.
 #[derive(Debug)]
 pub struct Deadline {
     limit: Duration,
+    /// Without any pause.
+    deadline: Instant,
     state: Mutex<DeadlineState>,
     resumed: Notify,
     shared_pause: SharedPause,
@@ -22,8 +28,8 @@ pub struct Deadline {
 
 #[derive(Debug)]
 struct DeadlineState {
-    /// Includes own pauses that have ended, but no shared ones.
-    deadline: Instant,
+    /// Total of the own pauses that have ended, without the time of shared ones.
+    paused: Duration,
     /// Own pauses now open.
     pauses: usize,
     /// When the first of them began.
@@ -47,7 +53,7 @@ impl Deadline {
     pub(super) fn since(begun: Instant, limit: Duration, shared_pause: SharedPause) -> Self {
         let totals = shared_pause.total();
         let state = Mutex::new(DeadlineState {
-            deadline: begun + limit,
+            paused: Duration::ZERO,
             pauses: 0,
             paused_at: begun,
             shared_at_start: totals,
@@ -55,6 +61,7 @@ impl Deadline {
         });
         Self {
             limit,
+            deadline: begun + limit,
             state,
             resumed: Notify::new(),
             shared_pause,
@@ -68,13 +75,20 @@ impl Deadline {
 
     /// The time left; zero after the deadline.
     pub fn left(&self) -> Duration {
+        let end = self.deadline + self.paused();
+        end.saturating_duration_since(Instant::now())
+    }
+
+    /// The pauses so far.
+    fn paused(&self) -> Duration {
         let state = self.state.lock();
-        let (now, totals) = match state.pauses {
-            0 => (Instant::now(), self.shared_pause.total()),
-            _ => (state.paused_at, state.shared_at_pause),
+        let shared = self.shared_pause.total();
+        let open = match state.pauses {
+            0 => Duration::ZERO,
+            _ => state.open(shared),
         };
-        let end = state.deadline + totals.saturating_sub(state.shared_at_start);
-        end.saturating_duration_since(now)
+        let all = state.paused + open + shared.saturating_sub(state.shared_at_start);
+        all.min(MAX_PAUSED)
     }
 
     /// Runs `work` until the deadline. After the deadline `work` is not polled at all, so that
@@ -109,16 +123,27 @@ impl Deadline {
     async fn expired(&self) {
         loop {
             let left = self.left();
-            if self.state.lock().pauses > 0 {
-                self.resumed.notified().await;
-            } else if self.shared_pause.is_active() {
-                self.shared_pause.ended().await;
-            } else if left.is_zero() {
+            if left.is_zero() {
                 return;
+            }
+            let at_most = left + MAX_PAUSED.saturating_sub(self.paused());
+            let is_paused = self.state.lock().pauses > 0;
+            if is_paused {
+                let _ = timeout(at_most, self.resumed.notified()).await;
+            } else if self.shared_pause.is_active() {
+                let _ = timeout(at_most, self.shared_pause.ended()).await;
             } else {
                 tokio::time::sleep(left).await;
             }
         }
+    }
+}
+
+impl DeadlineState {
+    /// The own pause that is open now, without the time of shared ones, of which this is the total.
+    fn open(&self, shared: Duration) -> Duration {
+        let shared = shared.saturating_sub(self.shared_at_pause);
+        self.paused_at.elapsed().saturating_sub(shared)
     }
 }
 
@@ -132,10 +157,8 @@ impl Drop for Pause<'_> {
         let mut state = self.0.state.lock();
         state.pauses -= 1;
         if state.pauses == 0 {
-            // Shared pauses are counted separately.
-            let shared = shared_pause.total().saturating_sub(state.shared_at_pause);
-            let paused = state.paused_at.elapsed().saturating_sub(shared);
-            state.deadline += paused;
+            let open = state.open(shared_pause.total());
+            state.paused += open;
             resumed.notify_one();
         }
     }
@@ -244,6 +267,31 @@ mod tests {
         let mut begun = false;
         assert_eq!(deadline.run(async { begun = true }).await, Err(Expired));
         assert!(!begun);
+    }
+
+    /// Questions that overlap count once, and all of them together at most [`MAX_PAUSED`].
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_asks_without_end_gets_no_call_without_end() {
+        const ANSWER: Duration = Duration::from_secs(600);
+        for (is_shared, step) in [(false, ANSWER / 2), (true, ANSWER / 2), (false, 2 * ANSWER)] {
+            let shared_pause = SharedPause::default();
+            let begun = Instant::now();
+            let deadline = Deadline::since(begun, Duration::from_secs(10), shared_pause.clone());
+            let question = async |number: u32| {
+                tokio::time::sleep_until(begun + step * number).await;
+                let _own = (!is_shared).then(|| deadline.pause());
+                let _shared = is_shared.then(|| shared_pause.begin());
+                tokio::time::sleep(ANSWER).await;
+            };
+            let asking = futures_util::future::join_all((0..100).map(question));
+            assert_eq!(deadline.run(asking).await, Err(Expired));
+            let most = match step > ANSWER {
+                // Between two questions it runs.
+                true => ANSWER + Duration::from_secs(10),
+                false => MAX_PAUSED + Duration::from_secs(10),
+            };
+            assert_eq!(begun.elapsed(), most);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use crate::protocol::era::modern::key;
 use crate::protocol::error::{URL_ELICITATION_REQUIRED, may_have_code};
 use crate::protocol::message::each_element;
@@ -14,6 +16,10 @@ use crate::protocol::{Outcome, RawJson, task};
 use crate::text::visible;
 
 const ELICITATION: &str = "elicitation/create";
+/// Names a url elicitation, and the notification that it is complete (MCP 2025-11-25, client/elicitation).
+const ELICITATION_ID: &str = "elicitationId";
+/// Notifications up to this size are read to their end, in bytes.
+const SMALL: usize = 16 * 1024;
 
 /// The requests of servers, and the member of their params whose text is shown or sent to a model.
 /// A list of roots has none, and a client's program decides about it: it gets `_meta` alone.
@@ -43,7 +49,38 @@ pub(crate) fn attributed(method: &str, params: Option<RawJson>, backend: &str) -
         let own = params.get(text).and_then(|text| text.text());
         set.push((text, quoted(&said_by(backend, own.as_deref()))));
     }
+    if method == ELICITATION
+        && let Some(own) = params.get(ELICITATION_ID)
+    {
+        set.push((ELICITATION_ID, elicitation_id(&own, backend)));
+    }
     Some(params.with_members(&set, &[]))
+}
+
+/// The params of a notification, with the id of the elicitation that it ends as clients know it. Of a large
+/// one nothing else is kept: it says no more.
+pub(crate) fn completion_for_client(
+    method: &str,
+    params: Option<RawJson>,
+    backend: &str,
+) -> Option<RawJson> {
+    if method != "notifications/elicitation/complete" {
+        return params;
+    }
+    let params = params?;
+    let own = params.get_within(SMALL, ELICITATION_ID);
+    let set = own.map(|own| (ELICITATION_ID, elicitation_id(&own, backend)));
+    let kept = match params.as_bytes().len() {
+        ..=SMALL => params,
+        _ => RawJson::trusted("{}"),
+    };
+    Some(kept.with_members(set.as_slice(), &[]))
+}
+
+/// The id under which clients know an elicitation of this backend: two may use the same one.
+fn elicitation_id(own: &RawJson, backend: &str) -> Bytes {
+    let own = own.text().unwrap_or_else(|| own.as_str().to_owned());
+    quoted(&format!("{backend}:{own}"))
 }
 
 /// An outcome in which a backend asks for input, with every request in it attributed: an

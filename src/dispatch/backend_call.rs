@@ -174,7 +174,7 @@ impl BackendCall {
             request: self.record.as_ref().and_then(|record| record.trace()),
             handler: &RelayHandler {
                 handler,
-                backend: self.backend.name(),
+                backend: &self.backend,
             },
         };
         let _level = self.hold_log_level(&self.caller).await;
@@ -192,8 +192,8 @@ impl BackendCall {
         }
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         if is_task {
-            let name = self.backend.name().to_owned();
-            let naming = move |outcome| task::outcome_for_client(outcome, &name);
+            let prefix = Arc::clone(&self.backend.id_prefix);
+            let naming = move |outcome| task::outcome_for_client(outcome, &prefix);
             // Rare, and a large future.
             answer.outcome = Box::pin(self.backend.edited(answer.outcome, naming)).await;
         }

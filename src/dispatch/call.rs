@@ -210,12 +210,16 @@ impl Run<'_> {
         }
         if let Some(resumed) = input::resumed(method, params, exchange, parked) {
             // Rare, and a large future: boxed, it takes no room in every other call.
-            let answer = Box::pin(resumed).await?;
+            let (answer, backend) = Box::pin(resumed).await?;
             let tool = route.as_ref().and_then(|route| route.tool(target.kind));
             let promise = tool.and_then(|tool| tool.promise.clone());
             let answer = self.shaped(answer, promise, route.as_ref()).await;
             return Ok(match route {
-                Some(route) => self.with_client_uris(answer, &route, snapshot).await,
+                Some(route) => {
+                    let backend = &backend;
+                    let route = Route { backend, ..route };
+                    self.with_client_uris(answer, &route, snapshot).await
+                }
                 None => answer,
             });
         }

@@ -1,7 +1,8 @@
 //! Methods of extensions: tasks, skills, and those that the gateway does not know.
 //!
-//! Owns [`request`], what they all are sent with. It must not know the methods of MCP itself.
+//! Owns [`request`], what they all are sent with, and [`merged`], lists of several backends. It must not know the methods of MCP itself.
 
+mod merged;
 mod methods;
 mod request;
 mod skills;

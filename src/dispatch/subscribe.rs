@@ -59,7 +59,8 @@ pub(super) async fn listen(
         let asked = join_all(tasks.iter().map(|id| subscribe_to_task(id, &snapshot))).await;
         for (id, subscription) in tasks.into_iter().zip(asked) {
             // Of those that are kept here, the gateway tells itself.
-            if subscription.is_some() || parked.tasks.has(&id) {
+            let is_kept = || parked.tasks.has(&id) && owner_of_task(&id, &snapshot).is_some();
+            if subscription.is_some() || is_kept() {
                 filter.tasks.get_or_insert_default().push(id);
                 held.extend(subscription);
             }

@@ -1,8 +1,8 @@
 //! Task ids (MCP 2025-11-25, basic/utilities/tasks; in the modern era the extension
 //! `io.modelcontextprotocol/tasks`).
 //!
-//! Owns the mapping of task ids: a client sees `backend:id`, so two backends may use the same id. A
-//! backend's name has no colon, so the mapping is reversible. Pure.
+//! Owns the mapping of task ids: a client sees `prefix:id`, so two backends may use the same id. The prefix
+//! is the backend's and has no colon, so the mapping is reversible. Pure.
 
 use std::time::Duration;
 
@@ -34,15 +34,15 @@ pub(crate) fn of_notification(notification: &Notification) -> Option<String> {
     params?.get("taskId")?.text()
 }
 
-/// Splits a client's task id into the backend's name and the backend's own task id.
+/// Splits a client's task id into the backend's prefix and the backend's own task id.
 pub(crate) fn split_id(task: &str) -> Option<(&str, &str)> {
     task.split_once(':')
 }
 
 /// An outcome with all task ids as clients see them.
-pub(crate) fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
+pub(crate) fn outcome_for_client(outcome: Outcome, prefix: &str) -> Outcome {
     match outcome {
-        Outcome::Result(result) => Outcome::Result(for_client(&result, backend)),
+        Outcome::Result(result) => Outcome::Result(for_client(&result, prefix)),
         error @ Outcome::Error(_) => error,
     }
 }
@@ -65,8 +65,8 @@ pub(crate) fn for_modern(state: &RawJson, id: &str, status: &str, kept: Duration
 
 /// A result, or the params of a notification, with all task ids as clients see them: in `taskId`,
 /// `task`, `tasks` and the related task of `_meta`.
-pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
-    let name = |task: &str| Some(format!("{backend}:{task}"));
+pub(crate) fn for_client(text: &RawJson, prefix: &str) -> RawJson {
+    let name = |task: &str| Some(format!("{prefix}:{task}"));
     let mut set: Vec<(&str, Bytes)> = Vec::new();
     set.extend(renamed(text, &name).map(|task| ("taskId", task)));
     if let Some(task) = text.get("task") {
@@ -82,8 +82,8 @@ pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
 
 /// A message in which only `_meta` can name a task, with the task id as clients see it. A message
 /// without one costs a single search.
-pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
-    text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
+pub(crate) fn related_for_client(text: Option<RawJson>, prefix: &str) -> Option<RawJson> {
+    text.map(|text| related(&text, &|task| Some(format!("{prefix}:{task}"))))
 }
 
 /// The task that a message belongs to, by the sender's own id.

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Handle, Runtime};
 
 use super::PATIENCE;
+use super::canary;
 use super::reply::Reply;
 use super::server::{Server, merge};
 use super::task_group::{TaskGroup, TaskGuard};
@@ -383,6 +385,18 @@ impl FakeBackend {
             "[[backends]]\nname = \"{name}\"\nurl = \"{}\"\n{more}\n",
             self.url()
         )
+    }
+
+    /// The id that clients use for its task with this id, where it is the backend with this name of a gateway
+    /// whose config has canaries.
+    pub fn task_id(&self, name: &str, own: &str) -> String {
+        let url = format!("{}?canary={}", self.url(), canary::token());
+        let digest = Sha256::digest(url);
+        let digits: String = digest[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{name}.{digits}:{own}")
     }
 
     /// How often this tool ran.

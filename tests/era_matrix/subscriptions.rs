@@ -224,7 +224,7 @@ fn a_backend_that_refuses_a_task_in_a_filter_is_subscribed_to_all_the_same() {
         if !is_late {
             assert_eq!(gateway.list_tools().len(), 1);
         }
-        let filter = json!({ "taskIds": ["f:1"], "toolsListChanged": true });
+        let filter = json!({ "taskIds": [fake.task_id("f", "1")], "toolsListChanged": true });
         let subscription = gateway.listen(filter);
         assert_eq!(subscription.honoured["taskIds"].is_array(), is_late);
         if is_late {

@@ -189,26 +189,27 @@ fn kept_for_client(pair: Pair) {
     let polled = Reply::result(state("1", "input_required"));
     fake.on("tasks/get", polled.after(&gate));
     fake.on("tasks/result", Reply::sse().live(&answers));
+    let id = |own: &str| fake.task_id("b", own);
     let created = gateway.call("t", json!({})).result().clone();
     assert_eq!(created["resultType"], "task");
     assert_eq!(created["_meta"][BACKEND], "b");
     assert_eq!(
         (&created["taskId"], &created["status"]),
-        (&json!("b:1"), &json!("working"))
+        (&json!(id("1")), &json!("working"))
     );
     assert_eq!(
         (&created["ttlMs"], &created["pollIntervalMs"]),
         (&json!(1000), &json!(50))
     );
     assert!(created["ttl"].is_null() && created["createdAt"].is_string());
-    let about = json!({ "taskId": "b:1" });
+    let about = json!({ "taskId": id("1") });
     let now = gateway.ask("tasks/get", about.clone()).result().clone();
     assert_eq!(
         (&now["resultType"], &now["status"]),
         (&json!("complete"), &json!("working"))
     );
-    let subscription = gateway.listen(json!({ "taskIds": ["b:1", "b:7"] }));
-    assert_eq!(subscription.honoured, json!({ "taskIds": ["b:1"] }));
+    let subscription = gateway.listen(json!({ "taskIds": [id("1"), id("7")] }));
+    assert_eq!(subscription.honoured, json!({ "taskIds": [id("1")] }));
     gate.open();
     fake.next_request("tasks/result");
     let related = json!({ RELATED: { "taskId": "1" } });
@@ -219,7 +220,7 @@ fn kept_for_client(pair: Pair) {
     assert_eq!(told.params()["inputRequests"], now["inputRequests"]);
     assert_eq!(
         (&now["status"], &now["taskId"]),
-        (&json!("input_required"), &json!("b:1"))
+        (&json!("input_required"), &json!(id("1")))
     );
     let (key, asked) = now["inputRequests"]
         .as_object()
@@ -229,7 +230,7 @@ fn kept_for_client(pair: Pair) {
         .unwrap();
     assert_eq!(asked["params"]["message"], asked_by("b", "?"));
     let accepted = json!({ key: { "action": "accept", "content": {} } });
-    let update = json!({ "taskId": "b:1", "inputResponses": accepted });
+    let update = json!({ "taskId": id("1"), "inputResponses": accepted });
     gateway.ask("tasks/update", update.clone()).result();
     let response = fake.next_request("response");
     assert_eq!(response.message["result"]["action"], "accept");
@@ -291,7 +292,7 @@ fn kept_for_client(pair: Pair) {
     gateway.ignore(STATE);
 
     let polls = fake.requests_of("tasks/get").len();
-    let unknown = gateway.ask("tasks/get", json!({ "taskId": "b:9" }));
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": fake.task_id("b", "9") }));
     assert_eq!(unknown.code(), -32602);
     assert_eq!(fake.requests_of("tasks/get").len(), polls);
 }
@@ -341,7 +342,7 @@ fn between_modern(pair: Pair, extension: &Value) -> &'static str {
         let got = ask_about(&mut gateway, "tasks/get", &id, fake);
         assert_eq!(got["taskId"], id);
         let shown = &got["inputRequests"]["k"]["params"];
-        let backend = id.as_str().unwrap().split(':').next().unwrap();
+        let backend = id.as_str().unwrap().split('.').next().unwrap();
         assert_eq!(shown["message"], asked_by(backend, "?"));
         let answers = json!({ "k": { "action": "decline" } });
         let params = json!({ "taskId": id, "inputResponses": answers });
@@ -373,10 +374,14 @@ pub fn subscribed(pair: Pair) -> &'static str {
     let toml = one.entry("a", "") + &two.entry("b", "") + &none.entry("c", "");
     let mut gateway = pair.gateway_with(&toml, extension);
     assert_eq!(gateway.list_tools().len(), 3);
-    let all = json!({ "taskIds": ["a:1", "b:1", "c:1", "x:1", "1"] });
-    let both = gateway.listen(all);
-    assert_eq!(both.honoured, json!({ "taskIds": ["a:1", "b:1"] }));
-    let first = gateway.listen(json!({ "taskIds": ["a:1"], "toolsListChanged": true }));
+    let (of_one, of_two) = (one.task_id("a", "1"), two.task_id("b", "1"));
+    let of_none = none.task_id("c", "1");
+    // The last is of another URL.
+    let of_another = one.task_id("b", "1");
+    let all: [&str; 6] = [&of_one, &of_two, &of_none, "x:1", "1", &of_another];
+    let both = gateway.listen(json!({ "taskIds": all }));
+    assert_eq!(both.honoured, json!({ "taskIds": [of_one, of_two] }));
+    let first = gateway.listen(json!({ "taskIds": [of_one], "toolsListChanged": true }));
     let state = |status: &str| {
         let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a" });
         let asked = json!({ "method": "elicitation/create",
@@ -397,7 +402,7 @@ pub fn subscribed(pair: Pair) -> &'static str {
             };
             let told = gateway.next_subscribed(&subscription.id, STATE);
             let told = told.params();
-            assert_eq!(told["taskId"], format!("{backend}:1"));
+            assert_eq!(told["taskId"], fake.task_id(backend, "1"));
             assert_eq!(told["status"], status);
             assert_eq!(told["result"]["content"][0]["uri"], uri);
             let shown = &told["inputRequests"]["k"]["params"]["message"];

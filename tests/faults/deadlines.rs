@@ -295,7 +295,7 @@ fn other_requests() -> [Step; 5] {
             tasks(),
             |fixture| {
                 fixture.bad.always("tasks/get", Reply::stall());
-                let params = json!({ "taskId": task_of_bad("1") });
+                let params = json!({ "taskId": fixture.bad.task_id("bad", "1") });
                 request(fixture, "tasks/get", params)
             },
             no_answer,
@@ -330,9 +330,4 @@ fn other_requests() -> [Step; 5] {
             |answer| assert_eq!(answer.gateway_error().0, "deadline"),
         ),
     ]
-}
-
-/// The id that clients use for a task of the bad backend.
-fn task_of_bad(own: &str) -> Value {
-    json!(format!("bad:{own}"))
 }

@@ -416,7 +416,7 @@ fn the_result_of_a_task_has_the_limit_of_its_tool() {
         assert_eq!(sent.params()["name"], tool);
         assert_eq!(sent.params()["task"]["ttl"], 1000);
         let id = answer.result()["task"]["taskId"].clone();
-        assert_eq!(id, "one:1");
+        assert_eq!(id, fake.task_id("one", "1"));
         let answer = gateway.ask("tasks/result", json!({ "taskId": id }));
         match is_cut {
             true => assert_eq!(
@@ -431,7 +431,8 @@ fn the_result_of_a_task_has_the_limit_of_its_tool() {
         }
     }
     // One that this gateway has not seen begin.
-    let answer = gateway.ask("tasks/result", json!({ "taskId": "one:2" }));
+    let unseen = fake.task_id("one", "2");
+    let answer = gateway.ask("tasks/result", json!({ "taskId": unseen }));
     assert!(split(answer.text()).1.is_some());
 }
 

@@ -21,6 +21,7 @@ mod malformed_input;
 mod metrics;
 mod parked;
 mod reload;
+mod replaced;
 mod replicas;
 mod responses;
 mod retry;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{attributed, notification, progress, request, text};
+use crate::common::message::{attributed, error_with, notification, progress, request, text};
 use crate::common::reply::Reply;
 
 const VERSION: &str = "2025-11-25";
@@ -308,10 +308,64 @@ fn notifications_of_a_backend_stay_in_order_behind_a_large_one() {
     }
     for number in 0..12 {
         let status = gateway.next_notification(method);
-        assert_eq!(status.params()["taskId"], format!("b:{number}"));
+        let id = two.task_id("b", &number.to_string());
+        assert_eq!(status.params()["taskId"], id);
     }
 }
 
 fn answered(result: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": "$id", "result": result })
+}
+
+/// Two servers may use one id: the client sees each under its backend's name, in requests, in the error -32042
+/// and in the notification that it is complete, during a call and outside of calls.
+#[test]
+fn elicitations_of_two_backends_with_one_id_are_kept_apart() {
+    const COMPLETE: &str = "notifications/elicitation/complete";
+    let server = |tool| FakeBackend::start().with_get().tool(tool);
+    let (one, two) = (server("one"), server("two"));
+    let three = FakeBackend::start().modern().tool("three");
+    let toml = one.entry("a", "") + &two.entry("b", "") + &three.entry("c", "");
+    let mut gateway = TestGateway::with_config(&toml);
+    let can = json!({ "elicitation": { "form": {}, "url": {} } });
+    gateway.initialize_with(VERSION, can);
+    assert_eq!(gateway.list_tools().len(), 3);
+    let url = json!({ "mode": "url", "url": "https://a.example", "message": "m",
+        "elicitationId": "same" });
+    for (fake, name, tool) in [(&one, "a", "one"), (&two, "b", "two")] {
+        let expected = format!("{name}:same");
+        let gate = Gate::new();
+        let done = notification(COMPLETE, json!({ "elicitationId": "same" }));
+        let asking = request(json!(0), "elicitation/create", url.clone());
+        let reply = Reply::sse().event(asking).hold(&gate);
+        fake.on_tool(tool, reply.event(done).event(text("done")));
+        let call = gateway.start_call(tool, json!({}));
+        let asked = gateway.next_request("elicitation/create");
+        assert_eq!(asked.params()["elicitationId"], expected);
+        gateway.respond(&asked, json!({ "action": "accept" }));
+        gate.open();
+        let completed = gateway.next_notification(COMPLETE);
+        assert_eq!(completed.params()["elicitationId"], expected);
+        assert_eq!(gateway.answer(call).text(), "done");
+
+        let data = json!({ "elicitations": [url] });
+        let wants = error_with(-32042, "first", &data);
+        fake.on_tool(tool, Reply::json(&wants).runs(false));
+        let refused = gateway.call(tool, json!({}));
+        let shown = &refused.error()["data"]["elicitations"][0];
+        assert_eq!(shown["elicitationId"], expected);
+        fake.notify_clients(COMPLETE, json!({ "elicitationId": "same", "n": 1.5 }));
+        let completed = gateway.next_notification(COMPLETE);
+        assert_eq!(
+            *completed.params(),
+            json!({ "elicitationId": expected, "n": 1.5 })
+        );
+    }
+    let asks = json!({ "k": { "method": "elicitation/create", "params": url } });
+    three.on_tool("three", Reply::input_required(&asks, None));
+    let call = gateway.start_call("three", json!({}));
+    let asked = gateway.next_request("elicitation/create");
+    assert_eq!(asked.params()["elicitationId"], "c:same");
+    gateway.respond(&asked, json!({ "action": "accept" }));
+    gateway.answer(call).result();
 }

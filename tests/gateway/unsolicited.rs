@@ -218,7 +218,7 @@ fn a_task_that_a_call_has_named_names_the_call() {
         let asked = gateway.answer(b);
         let related = &asked.input_request().1["params"]["_meta"];
         let task = &related["io.modelcontextprotocol/related-task"]["taskId"];
-        assert_eq!(task, "fake:b");
+        assert_eq!(*task, fake.task_id("fake", "b"));
         let b = answer_question(&mut gateway, &fake, &asked, "b");
         gates.iter().for_each(Gate::open);
         assert_eq!(gateway.answer(a).text(), "a");

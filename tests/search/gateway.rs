@@ -344,7 +344,7 @@ fn a_task_asked_of_call_tool_is_one_of_the_tool() {
             true => &answer.result()["taskId"],
             false => &answer.result()["task"]["taskId"],
         };
-        assert_eq!(id, "drive:1");
+        assert_eq!(*id, fake.task_id("drive", "1"));
         gateway
             .ask("tasks/cancel", json!({ "taskId": id }))
             .result();

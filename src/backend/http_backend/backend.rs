@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -20,9 +21,11 @@ use crate::backend::http::AT_ONCE;
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, Sessions};
+use crate::budget::FREE_BELOW;
 use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
+use crate::hex::hex;
 use crate::observe::call_stats::{CallNumbers, CallStats};
 use crate::protocol::{ClientProfile, Era, Kind, LogLevel, Outcome, RawJson};
 
@@ -33,6 +36,9 @@ pub struct HttpBackend {
     pub id: BackendId,
     /// Its entry of the config.
     pub config: Arc<BackendConfig>,
+    /// What the ids that clients keep of its server begin with: its name, and a digest of its URL. So none
+    /// is taken for that of another server when the URL has changed, and all hold in another run.
+    pub(crate) id_prefix: Arc<str>,
     queues: Queues,
     shared: Arc<Shared>,
     /// Cancels [`Shared::unused`] when the last of those that share it is dropped.
@@ -65,6 +71,7 @@ impl HttpBackend {
         let unused = CancellationToken::new();
         Self {
             id: context.id,
+            id_prefix: id_prefix(&config).into(),
             _in_use: Arc::new(unused.clone().drop_guard()),
             queues: Queues::new(&config),
             shared: Arc::new(Shared {
@@ -93,6 +100,7 @@ impl HttpBackend {
         let unused = &self.shared.unused;
         Self {
             id: self.id,
+            id_prefix: Arc::clone(&self.id_prefix),
             queues: self.queues.resized(&self.config, &config, unused),
             config,
             shared: Arc::clone(&self.shared),
@@ -110,6 +118,12 @@ impl HttpBackend {
     pub(crate) fn unsupervised(config: Arc<BackendConfig>, id: BackendId) -> Self {
         let context = BackendContext::unsupervised(&config, id);
         Self::new(config, context)
+    }
+
+    /// Bytes that are charged to it.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.shared.sessions.budget().held()
     }
 
     /// Does work of a size that the server has chosen on a thread of its own, one at a time, or here if
@@ -157,6 +171,15 @@ impl HttpBackend {
             true => made,
             false => made.in_buffer(|bytes| self.shared.sessions.budget().charge_unchecked(bytes)),
         }
+    }
+
+    /// A text for the client in which this many bytes are of this backend, which is charged for them.
+    pub(crate) fn charged_part(&self, bytes: usize, made: RawJson) -> RawJson {
+        let mut charge = self.shared.sessions.budget().charge();
+        if bytes > FREE_BELOW {
+            charge.add_unchecked(bytes);
+        }
+        made.in_buffer(|text| charge.attach_to(text))
     }
 
     /// Its name in the config.
@@ -358,6 +381,13 @@ impl HttpBackend {
     pub async fn shutdown(&self) {
         self.shared.shutdown().await;
     }
+}
+
+/// The name has no dot.
+fn id_prefix(config: &BackendConfig) -> String {
+    let url = config.url.as_ref().map_or("", |url| url.as_str());
+    let digest = Sha256::digest(url);
+    format!("{}.{}", config.name, hex(&digest[..4]))
 }
 
 #[cfg(test)]

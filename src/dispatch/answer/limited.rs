@@ -93,9 +93,7 @@ pub(in crate::dispatch) fn limit_later(
 /// known here, it is the least that its backend has for any tool.
 pub(in crate::dispatch) fn limit_of_task(id: &str, snapshot: &Snapshot) -> Option<usize> {
     snapshot.kept_results.task_limit(id).unwrap_or_else(|| {
-        let (name, _) = task::split_id(id)?;
-        let mut backends = snapshot.backends.iter();
-        let backend = backends.find(|backend| backend.name() == name)?;
+        let (backend, _) = snapshot.backends.of_id(id)?;
         backend.config.tools.least_max_result_tokens()
     })
 }

@@ -55,6 +55,26 @@ pub(super) fn explain(
     to_client_error(backend, &what, tally.executed, is_tool).with_data(data)
 }
 
+/// The error that the client gets for a request with what it has of a server at another URL, which the
+/// config had for this backend before: a task, or a `requestState`. What that server did is not known here.
+pub(in crate::dispatch) fn replaced(backend: &HttpBackend, what: &str, is_tool: bool) -> RpcError {
+    let executed = Executed::Unknown;
+    let tally = Tally {
+        executed,
+        ..Tally::NONE
+    };
+    let data = GatewayData::new(Some(backend.name()), Class::Refused, tally);
+    let why = format!(
+        "the config has another URL for this server now, and the {what} is of the server at the old one: \
+         nothing was sent; what it was made for needs a new call"
+    );
+    let error = to_client_error(backend, &why, executed, is_tool).with_data(data);
+    RpcError {
+        code: INVALID_PARAMS,
+        ..error
+    }
+}
+
 /// The error that the client gets when there is no subscription to a resource.
 pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: SubscribeError) -> RawJson {
     let refusal = |code, why| RpcError::new(code, format!("{}: {why}", backend.name()));

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::backend::{HttpBackend, ServerMessageHandler};
-use crate::client::attribution::attributed;
+use crate::client::attribution::{attributed, completion_for_client};
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, Outcome, RawJson, Request, task};
@@ -19,16 +19,18 @@ use crate::snapshot::Snapshot;
 pub(in crate::dispatch) struct RelayHandler<'a> {
     /// Where they go.
     pub(in crate::dispatch) handler: &'a dyn ServerMessageHandler,
-    /// The name of the backend that is called.
-    pub(in crate::dispatch) backend: &'a str,
+    /// The backend that is called.
+    pub(in crate::dispatch) backend: &'a HttpBackend,
 }
 
 impl ServerMessageHandler for RelayHandler<'_> {
     fn notification(&self, notification: Notification) {
-        let mut params = task::related_for_client(notification.params, self.backend);
+        let (backend, method) = (self.backend, &notification.method);
+        let params = completion_for_client(method, notification.params, backend.name());
+        let mut params = task::related_for_client(params, &backend.id_prefix);
         if notification.method == "notifications/resources/updated" {
             // It goes to all subscriptions, which must know whose URI it is.
-            params = params.map(|params| of_backend(&params, self.backend));
+            params = params.map(|params| of_backend(&params, backend.name()));
         }
         self.handler.notification(Notification {
             params,
@@ -100,10 +102,10 @@ pub(crate) fn request_uris_for_client(
 
 /// A server request in the client's terms. The response is translated back by
 /// [`task::related_for_backend`].
-pub(crate) fn server_request_for_client(request: Request, backend: &str) -> Request {
-    let params = task::related_for_client(request.params, backend);
+pub(crate) fn server_request_for_client(request: Request, backend: &HttpBackend) -> Request {
+    let params = task::related_for_client(request.params, &backend.id_prefix);
     Request {
-        params: attributed(&request.method, params, backend),
+        params: attributed(&request.method, params, backend.name()),
         ..request
     }
 }

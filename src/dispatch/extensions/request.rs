@@ -72,7 +72,7 @@ impl<'a> ExtensionRequest<'a> {
             request: self.exchange.record.as_deref().and_then(OpenRecord::trace),
             handler: &RelayHandler {
                 handler: self.exchange,
-                backend: self.backend.name(),
+                backend: self.backend,
             },
         };
         let own: Option<Arc<str>> = target.map(Arc::from);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::merged::{Part, merged};
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
@@ -15,18 +16,13 @@ use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor}
 use crate::dispatch::call_target::CallTarget;
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::era::modern::{ResultStamp, stamp_result};
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::message::elements;
-use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Kind, Kinds, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Kind, Kinds, Outcome, RawJson, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// The extension's name.
 pub(in crate::dispatch) const EXTENSION: &str = "io.modelcontextprotocol/skills";
-/// Most pages of one backend's skills that are read.
-const MAX_PAGES: usize = 100;
 /// Most skills of one backend.
 const MAX_SKILLS: usize = 10_000;
 
@@ -52,19 +48,14 @@ pub(in crate::dispatch) async fn list(
         .map(|backend| skills_of(backend, &params, &snapshot, &exchange));
     // One after the other, so that URIs are given out in config order.
     let mut skills = Vec::new();
-    for (backend, listed) in backends.iter().zip(join_all(all).await) {
-        skills.extend(snapshot.with_client_skill_uris(backend, listed).await);
+    for (backend, mut listed) in backends.iter().zip(join_all(all).await) {
+        let mapping = snapshot.with_client_skill_uris(backend, listed.items);
+        listed.items = mapping.await;
+        skills.push(listed);
     }
-    let skills = task::array(skills.into_iter());
-    let result = RawJson::trusted("{}").with_members(&[("skills", skills)], &[]);
-    Outcome::Result(match exchange.client.era {
-        Era::Legacy => result,
-        Era::Modern => stamp_result(
-            &result,
-            ResultStamp::CompleteAndCacheable,
-            &snapshot.identity,
-        ),
-    })
+    let is_modern = exchange.client.era == Era::Modern;
+    let gateway = is_modern.then(|| snapshot.identity.clone());
+    Outcome::Result(merged("skills", skills, gateway).await)
 }
 
 async fn skills_of(
@@ -72,10 +63,9 @@ async fn skills_of(
     params: &RawJson,
     snapshot: &Snapshot,
     exchange: &Exchange,
-) -> Vec<RawJson> {
-    let mut skills = Vec::new();
+) -> Part {
+    let mut skills = Part::new(backend);
     let mut params = params.with_members(&[], &["cursor"]);
-    let mut pages = Pages::new(MAX_PAGES);
     let request = ExtensionRequest::new(backend, snapshot, exchange, Instant::now());
     loop {
         let why = match request
@@ -86,11 +76,11 @@ async fn skills_of(
                 outcome: Outcome::Result(page),
                 ..
             }) => {
-                let found = page.get("skills").and_then(|skills| elements(&skills));
-                skills.extend(found.unwrap_or_default());
-                match (pages.advance(&page), pages.cursor()) {
-                    (NextPage::More, Some(cursor)) if skills.len() < MAX_SKILLS => {
-                        let cursor = cursor.clone().into_bytes();
+                let next;
+                (skills, next) = skills.with_page("skills", page).await;
+                match next {
+                    Some(cursor) if skills.items.len() < MAX_SKILLS => {
+                        let cursor = cursor.into_bytes();
                         params = params.with_members(&[("cursor", cursor)], &[]);
                         continue;
                     }
@@ -117,7 +107,7 @@ async fn skills_of(
         );
         break;
     }
-    skills.truncate(MAX_SKILLS);
+    skills.items.truncate(MAX_SKILLS);
     skills
 }
 

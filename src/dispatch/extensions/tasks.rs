@@ -9,27 +9,23 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::merged::{Part, merged};
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
-use crate::client::attribution::with_input_requests;
+use crate::client::attribution::{completion_for_client, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
 use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
-use crate::dispatch::backend_call::attributed;
+use crate::dispatch::backend_call::{admission, attributed};
 use crate::dispatch::exchange::Exchange;
 use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::{ResultType, with_backend_inside};
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::message::elements;
-use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
 use crate::snapshot::{Snapshot, Snapshots};
-
-/// The most pages of one backend's tasks that are read.
-const MAX_PAGES: usize = 100;
 
 /// Serves a method about one task.
 pub(in crate::dispatch) async fn of_one(
@@ -45,8 +41,10 @@ pub(in crate::dispatch) async fn of_one(
     if era == Era::Modern && !exchange.client.declares(&["extensions", task::EXTENSION]) {
         return tasks_undeclared(method).into();
     }
-    let kept = (era == Era::Modern).then(|| kept(method, &params, &parked));
-    let answer = match (owner(&params, &snapshot), kept) {
+    let owner = owner(method, &params, &snapshot);
+    let may_be_kept = era == Era::Modern && owner.is_ok();
+    let kept = may_be_kept.then(|| kept(method, &params, &parked));
+    let answer = match (owner, kept) {
         (Ok((backend, _)), Some(Some(result))) => {
             RequestSpan::set_target(&backend.config.name, None);
             let answer = complete(result, backend);
@@ -70,7 +68,7 @@ pub(in crate::dispatch) async fn of_one(
                 Err(error) => Err(error),
             }
         }
-        (Err(why), _) => Err(unknown(method, &why)),
+        (Err(error), _) => Err(error),
     };
     match answer {
         Ok((mut answer, backend)) => {
@@ -145,18 +143,12 @@ pub(in crate::dispatch) async fn list(
         .iter()
         .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
     let all = join_all(listing.map(|backend| tasks_of(backend, &snapshot, &exchange))).await;
-    let tasks = task::array(all.into_iter().flatten());
-    Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
+    Outcome::Result(merged("tasks", all, None).await)
 }
 
-async fn tasks_of(
-    backend: &Arc<HttpBackend>,
-    snapshot: &Snapshot,
-    exchange: &Exchange,
-) -> Vec<RawJson> {
-    let mut tasks = Vec::new();
+async fn tasks_of(backend: &Arc<HttpBackend>, snapshot: &Snapshot, exchange: &Exchange) -> Part {
+    let mut tasks = Part::new(backend);
     let mut params = RawJson::trusted("{}");
-    let mut pages = Pages::new(MAX_PAGES);
     let request = ExtensionRequest::new(backend, snapshot, exchange, Instant::now());
     loop {
         let page = match send(&request, "tasks/list", &params, None).await {
@@ -171,15 +163,10 @@ async fn tasks_of(
             }
         };
         let Outcome::Result(page) = page else { break };
-        tasks.extend(
-            page.get("tasks")
-                .and_then(|tasks| elements(&tasks))
-                .unwrap_or_default(),
-        );
-        let (NextPage::More, Some(cursor)) = (pages.advance(&page), pages.cursor()) else {
-            break;
-        };
-        params = params.with_members(&[("cursor", cursor.clone().into_bytes())], &[]);
+        let next;
+        (tasks, next) = tasks.with_page("tasks", page).await;
+        let Some(cursor) = next else { break };
+        params = params.with_members(&[("cursor", cursor.into_bytes())], &[]);
     }
     tasks
 }
@@ -205,16 +192,19 @@ pub(crate) fn notice_for_client(
     backend: &HttpBackend,
     snapshot: &Snapshot,
 ) -> Result<Notification, LargeNotice> {
-    let name = backend.name();
     let Notification { method, params } = notification;
     let with = |method, params| Notification { method, params };
+    let prefix = &*backend.id_prefix;
     match method.as_str() {
         task::STATUS | task::STATE => {}
         "notifications/resources/updated" => {
-            let notification = with(method, task::related_for_client(params, name));
+            let notification = with(method, task::related_for_client(params, prefix));
             return Ok(snapshot.with_client_uri(backend, notification));
         }
-        _ => return Ok(with(method, task::related_for_client(params, name))),
+        _ => {
+            let params = completion_for_client(&method, params, backend.name());
+            return Ok(with(method, task::related_for_client(params, prefix)));
+        }
     }
     // Some modern servers use the older name.
     let method = match backend.known_era() {
@@ -229,13 +219,13 @@ pub(crate) fn notice_for_client(
             is_named: false,
         });
     }
-    let params = params.map(|params| named_state(params, name));
+    let params = params.map(|params| named_state(params, prefix, backend.name()));
     state_for_client(with(notification.method, params), backend, snapshot)
 }
 
 /// The state of a task, with its id and its input requests as clients know them.
-fn named_state(state: &RawJson, backend: &str) -> RawJson {
-    with_input_requests(task::for_client(state, backend), backend)
+fn named_state(state: &RawJson, prefix: &str, backend: &str) -> RawJson {
+    with_input_requests(task::for_client(state, prefix), backend)
 }
 
 /// A notification of the state of a task, which has the id and the input requests of clients
@@ -288,8 +278,9 @@ pub(crate) async fn large_notice_for_client(
         return Notification { method, params };
     };
     if !large.is_named {
-        let (state, name) = (params.clone(), backend.name().to_owned());
-        let naming = backend.off_loop(move || named_state(&state, &name));
+        let (state, sender) = (params.clone(), Arc::clone(backend));
+        let naming = move || named_state(&state, &sender.id_prefix, sender.name());
+        let naming = backend.off_loop(naming);
         params = backend.charged(&params, naming.await);
     }
     let params = snapshot.with_client_uris(backend, params).await;
@@ -308,14 +299,17 @@ pub(crate) async fn large_notice_for_client(
 
 /// The backend that has the task, and its own id of the task.
 fn owner<'a>(
+    method: &str,
     params: &RawJson,
     snapshot: &'a Snapshot,
-) -> Result<(&'a Arc<HttpBackend>, String), String> {
+) -> Result<(&'a Arc<HttpBackend>, String), RpcError> {
     let task = params.get("taskId").and_then(|task| task.text());
-    let task = task.ok_or("\"taskId\" must be a string")?;
-    let found = owner_of_task(&task, snapshot);
-    let found = found.map(|(backend, own)| (backend, own.to_owned()));
-    found.ok_or_else(|| format!("unknown task {task:?}"))
+    let task = task.ok_or_else(|| unknown(method, "\"taskId\" must be a string"))?;
+    match snapshot.backends.of_id(&task) {
+        Some((backend, Some(own))) => Ok((backend, own.to_owned())),
+        Some((backend, None)) => Err(admission::replaced(backend, "task", true)),
+        None => Err(unknown(method, &format!("unknown task {task:?}"))),
+    }
 }
 
 /// The backend that has the task with this id of clients, and its own id of it.
@@ -323,10 +317,8 @@ pub(in crate::dispatch) fn owner_of_task<'a, 'b>(
     task: &'b str,
     snapshot: &'a Snapshot,
 ) -> Option<(&'a Arc<HttpBackend>, &'b str)> {
-    let (name, own) = task::split_id(task)?;
-    let mut backends = snapshot.backends.iter();
-    let backend = backends.find(|backend| backend.name() == name)?;
-    Some((backend, own))
+    let (backend, own) = snapshot.backends.of_id(task)?;
+    Some((backend, own?))
 }
 
 /// Sends a request about tasks.
@@ -358,8 +350,8 @@ async fn with_uris(answer: Answer, backend: &Arc<HttpBackend>, snapshot: &Arc<Sn
 }
 
 async fn named(answer: Answer, backend: &HttpBackend) -> Answer {
-    let name = backend.name().to_owned();
-    let naming = move |outcome| task::outcome_for_client(outcome, &name);
+    let prefix = Arc::clone(&backend.id_prefix);
+    let naming = move |outcome| task::outcome_for_client(outcome, &prefix);
     // Rare, and a large future.
     let outcome = Box::pin(backend.edited(answer.outcome, naming)).await;
     Answer { outcome, ..answer }

@@ -12,7 +12,7 @@ use super::input_requests::{Needed, without_answers};
 use super::parked_calls::ParkedCalls;
 use super::request_state::{self, RequestFingerprint, RequestState};
 use super::{legacy_client, urls};
-use crate::backend::{Answer, BackendError};
+use crate::backend::{Answer, BackendError, HttpBackend};
 use crate::client::capabilities::{self, MissingCapability, URL};
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::Exchange;
@@ -20,9 +20,12 @@ use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::error::{INVALID_PARAMS, is_tool_error};
 use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally, task};
 
+/// The answer of a parked call, and the backend that has run it, which the config may not have any more.
+type Resumed = (Answer, Arc<HttpBackend>);
+
 /// Runs a call to its result, which may be `input_required`. `params` are the client's own.
 pub(in crate::dispatch) async fn forward(
-    call: BackendCall,
+    mut call: BackendCall,
     params: &RawJson,
     exchange: &Exchange,
     parked: &Arc<ParkedCalls>,
@@ -30,6 +33,7 @@ pub(in crate::dispatch) async fn forward(
     if exchange.client.era == Era::Legacy {
         return legacy_client::run_rounds(&call, exchange).await;
     }
+    call.params = request_state::for_backend(&call.method, &call.params, &call.backend)?;
     if call.requires_task()
         && exchange.client.declares(&["extensions", task::EXTENSION])
         && call.needs_task().await
@@ -44,13 +48,14 @@ pub(in crate::dispatch) async fn forward(
     Box::pin(detach(call, params, exchange, parked)).await
 }
 
-/// Resumes the parked call that this request is a retry of; `None` if it is no such retry.
+/// Resumes the parked call that this request is a retry of, at the backend that has it; `None` if it is no
+/// such retry.
 pub(in crate::dispatch) fn resumed<'a>(
     method: &'a str,
     params: &'a RawJson,
     exchange: &'a Exchange,
     parked: &'a Arc<ParkedCalls>,
-) -> Option<impl Future<Output = Result<Answer, RpcError>> + Send + use<'a>> {
+) -> Option<impl Future<Output = Result<Resumed, RpcError>> + Send + use<'a>> {
     let request_state = match exchange.client.era {
         Era::Modern => RequestState::of(params)?,
         Era::Legacy => return None,
@@ -161,7 +166,7 @@ async fn resume(
     params: &RawJson,
     exchange: &Exchange,
     parked: &Arc<ParkedCalls>,
-) -> Result<Answer, RpcError> {
+) -> Result<Resumed, RpcError> {
     let responses = responses(params)
         .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
     let handle = parked.take(&request_state, &RequestFingerprint::of(method, params));
@@ -177,7 +182,9 @@ async fn resume(
     };
     let token = params.at(&["_meta", "progressToken"]);
     handle.detached.attach(exchange.clone(), token, answer);
-    follow(handle, method, params, exchange, parked, false).await
+    let backend = Arc::clone(&handle.detached.call.backend);
+    let answer = follow(handle, method, params, exchange, parked, false).await?;
+    Ok((answer, backend))
 }
 
 fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
@@ -264,7 +271,17 @@ async fn fit(
         .collect();
     if missing.is_empty() {
         call.expect_round();
-        return Ok(answer);
+        if needed.state.is_none() {
+            return Ok(answer);
+        }
+        let prefix = Arc::clone(&call.backend.id_prefix);
+        let binding = move |outcome| match outcome {
+            Outcome::Result(result) => Outcome::Result(request_state::for_client(result, &prefix)),
+            error @ Outcome::Error(_) => error,
+        };
+        // A large future.
+        let outcome = Box::pin(call.backend.edited(answer.outcome, binding)).await;
+        return Ok(Answer { outcome, ..answer });
     }
     let backend = call.backend.name();
     Err(capabilities::missing_capability_error(

@@ -90,7 +90,7 @@ impl KeptTasks {
             return Err(call);
         };
         let backend = &call.detached.call.backend;
-        let id = format!("{}:{own}", backend.name());
+        let id = format!("{}:{own}", backend.id_prefix);
         let tally = call.detached.call.tally();
         call.detached.detach();
         let keeper = Keeper {

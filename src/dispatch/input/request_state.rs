@@ -1,7 +1,9 @@
-//! The `requestState` with which a modern client resumes a parked call (F-M-13).
+//! The `requestState` with which a modern client resumes a parked call (F-M-13), or returns that of a
+//! modern server (X-MM-01).
 //!
 //! Owns how it is made and which request it is bound to. It carries no data: it can't be guessed, so
-//! a tampered one is an unknown one, and what it stands for never leaves the process. It must not
+//! a tampered one is an unknown one, and what it stands for never leaves the process. That of a server
+//! has the backend's prefix before it on the client's side, so that no other server gets it. It must not
 //! know the call.
 
 use std::sync::LazyLock;
@@ -9,6 +11,8 @@ use std::sync::LazyLock;
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
+use crate::backend::HttpBackend;
+use crate::dispatch::backend_call::admission;
 use crate::hex::hex;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::raw::quoted;
@@ -46,6 +50,47 @@ pub(super) fn refusal(method: &str) -> RpcError {
          the request can be made anew without it"
     );
     RpcError::new(INVALID_PARAMS, why)
+}
+
+/// A modern server's result with its state as clients get it.
+pub(super) fn for_client(result: RawJson, prefix: &str) -> RawJson {
+    let Some(state) = result.get("requestState") else {
+        return result;
+    };
+    match state.as_str().strip_prefix('"') {
+        Some(own) => {
+            let state = format!("\"{prefix}:{own}").into();
+            result.with_members(&[("requestState", state)], &[])
+        }
+        None => result,
+    }
+}
+
+/// The params of a modern client's request, with the state as the backend's server has made it.
+///
+/// # Errors
+/// If the state is none of this server.
+pub(super) fn for_backend(
+    method: &str,
+    params: &RawJson,
+    backend: &HttpBackend,
+) -> Result<RawJson, RpcError> {
+    let state = params.get("requestState");
+    let Some(state) = state.filter(|state| state.as_str() != "null") else {
+        return Ok(params.clone());
+    };
+    let (name, prefix) = (backend.name(), &*backend.id_prefix);
+    let after = |prefix: &str| state.as_str().strip_prefix('"')?.strip_prefix(prefix);
+    if let Some(own) = after(prefix).and_then(|own| own.strip_prefix(':')) {
+        let own = format!("\"{own}").into();
+        return Ok(params.with_members(&[("requestState", own)], &[]));
+    }
+    let is_replaced = after(name).is_some_and(|rest| rest.starts_with('.'));
+    let is_tool = method == "tools/call";
+    Err(match is_replaced {
+        true => admission::replaced(backend, "requestState", is_tool),
+        false => refusal(method),
+    })
 }
 
 /// What a state is bound to: the method and params of the request, without what a retry changes.

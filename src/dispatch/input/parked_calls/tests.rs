@@ -91,10 +91,14 @@ impl Bench {
     }
 
     /// The status of a task.
-    fn status(&self, id: &str) -> Option<String> {
+    fn status(&self, task: usize) -> Option<String> {
+        self.serve("tasks/get", task)?.get("status")?.text()
+    }
+
+    fn serve(&self, method: &str, task: usize) -> Option<RawJson> {
+        let id = format!("{}:{task}", self.backend.id_prefix);
         let params = RawJson::trusted("{}");
-        let state = self.parked_calls.tasks.serve("tasks/get", id, &params)?;
-        state.get("status")?.text()
+        self.parked_calls.tasks.serve(method, &id, &params)
     }
 
     /// A parked call: the state it is parked under, the call, and what its backend is answered.
@@ -260,19 +264,15 @@ async fn tasks_are_kept_for_an_hour_and_are_bounded() {
         assert!(bench.keep(task).is_some(), "{task}");
     }
     assert!(bench.keep(MAX_TASKS).is_none());
-    assert_eq!(bench.status("one:1").as_deref(), Some("working"));
-    let params = RawJson::trusted("{}");
-    bench
-        .parked_calls
-        .tasks
-        .serve("tasks/cancel", "one:1", &params);
-    assert_eq!(bench.status("one:1").as_deref(), Some("cancelled"));
+    assert_eq!(bench.status(1).as_deref(), Some("working"));
+    bench.serve("tasks/cancel", 1);
+    assert_eq!(bench.status(1).as_deref(), Some("cancelled"));
     // The answer that names it was never sent.
     bench.parked_calls.cancel_parked(first);
-    assert_eq!(bench.status("one:0"), None);
+    assert_eq!(bench.status(0), None);
     // Its backend never connects: the call fails, and its end is there for the rest of the hour.
     tokio::time::sleep(KEPT / 2).await;
-    assert_eq!(bench.status("one:2").as_deref(), Some("failed"));
+    assert_eq!(bench.status(2).as_deref(), Some("failed"));
     let told = |event: TaskEvent| match event {
         TaskEvent::TaskState { notification, .. } => notification.params?.get("status")?.text(),
         _ => None,
@@ -284,8 +284,8 @@ async fn tasks_are_kept_for_an_hour_and_are_bounded() {
     let count = |status: &str| told_of.iter().filter(|told| *told == status).count();
     assert_eq!((count("failed"), count("cancelled")), (MAX_TASKS - 2, 1));
     tokio::time::sleep(KEPT).await;
-    assert_eq!(bench.status("one:2"), None);
+    assert_eq!(bench.status(2), None);
     assert!(bench.keep(0).is_some());
     bench.parked_calls.close().await;
-    assert_eq!(bench.status("one:0"), None);
+    assert_eq!(bench.status(0), None);
 }
