@@ -119,6 +119,14 @@ pub(crate) struct Administered {
     pub(crate) all_off: Option<Arc<str>>,
 }
 
+impl Administered {
+    /// Whose a rule of it is, for those who can't change it.
+    pub(crate) fn who(&self) -> String {
+        let file = self.file.display();
+        format!("the administrator's file {file}, which only an administrator can change")
+    }
+}
+
 impl Config {
     /// Why nothing is used, if it is the administrator who has switched everything off.
     pub(crate) fn all_off_by_administrator(&self) -> Option<&str> {

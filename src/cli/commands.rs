@@ -56,7 +56,7 @@ pub(super) async fn run(cli: &Cli) -> u8 {
         }
         Some(Command::Check(args)) if args.client.is_some() => {
             let client = args.client.as_deref().unwrap_or_default();
-            return match setup::config_of_client(client, args.fix) {
+            return match setup::config_of_client(client, args) {
                 Ok(config) => {
                     keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
                     check::check(config, &args.output).await

@@ -19,17 +19,23 @@ pub(crate) enum Tokens {
 #[derive(Clone, Copy)]
 pub(crate) struct Keep<'a> {
     pub(crate) tokens: Tokens,
+    /// Whether an entry is written that starts the gateway, with an `env`: a URL can name nothing but variables.
+    pub(crate) has_entry: bool,
     /// Whether a name of a file or variable is free for a secret: the second argument.
     pub(crate) is_free: &'a dyn Fn(&str, &str) -> bool,
 }
 
 /// A server as a backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Imported {
     /// Its name as a backend.
     pub(crate) name: String,
     /// Its lines in sentinel.toml.
     pub(crate) toml: String,
+    /// What of them is neither its name nor its URL: the table or none, the key, and the value.
+    pub(crate) keys: Vec<(&'static str, String, String)>,
+    /// The parameters of its URL that are in variables now, with those.
+    pub(crate) moved: Vec<(String, String)>,
     /// Files to be made, below the folder of sentinel.toml, with their secrets.
     pub(crate) files: Vec<(String, String)>,
     /// Variables for the `env` of the entry, with their secrets.
@@ -70,37 +76,36 @@ pub(crate) fn backend_name(name: &str, taken: &[String]) -> String {
 pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, keep: Keep<'_>) -> Imported {
     let mut imported = Imported {
         name: name.to_owned(),
-        toml: format!(
-            "# {}\n[[backends]]\nname = {}\nurl = {}\n",
-            origin.replace(|c: char| c.is_control(), " "),
-            quoted(name),
-            quoted(&remote.url)
-        ),
-        files: Vec::new(),
-        env: Vec::new(),
         needs: variables(&remote.url),
-        returns_to: None,
+        ..Imported::default()
     };
+    imported.toml = format!(
+        "# {}\n[[backends]]\nname = {}\nurl = {}\n",
+        origin.replace(|c: char| c.is_control(), " "),
+        quoted(name),
+        quoted(&imported.url(&remote.url, keep))
+    );
     let mut headers = Vec::new();
     for (key, value) in &remote.headers {
         imported.needs.extend(variables(value));
         let bearer = value.strip_prefix("Bearer ").map(str::trim);
         let bearer = bearer.filter(|_| key.eq_ignore_ascii_case("authorization"));
-        match bearer {
+        let written = match bearer {
             Some(token) if only_variable(token).is_some() => {
                 let variable = only_variable(token).unwrap_or_default();
-                imported.toml += &format!("bearer = {{ env = {} }}\n", quoted(variable));
+                imported.set("bearer", format!("{{ env = {} }}", quoted(variable)));
+                continue;
             }
             Some(token) if !has_variables(token) => {
                 let secret = imported.keep(key, token, keep);
-                imported.toml += &format!("bearer = {secret}\n");
+                imported.set("bearer", secret);
+                continue;
             }
-            _ if !has_variables(value) && is_secret(key, value) => {
-                let secret = imported.keep(key, value, keep);
-                headers.push(format!("{} = {secret}", toml_key(key)));
-            }
-            _ => headers.push(format!("{} = {}", toml_key(key), quoted(value))),
-        }
+            _ if !has_variables(value) && is_secret(key, value) => imported.keep(key, value, keep),
+            _ => quoted(value),
+        };
+        headers.push(format!("{} = {written}", toml_key(key)));
+        imported.keys.push(("headers", key.clone(), written));
     }
     if !headers.is_empty() {
         imported.toml += &format!("headers = {{ {} }}\n", headers.join(", "));
@@ -108,17 +113,20 @@ pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, keep: Keep<'_>)
     let may_hold_secrets =
         !remote.headers.is_empty() || remote.url.contains('?') || has_variables(&remote.url);
     if remote.allow_insecure && remote.url.starts_with("http://") && may_hold_secrets {
-        imported.toml += "allow_insecure = true\n";
+        imported.set("allow_insecure", "true".to_owned());
+    }
+    if let Some(file) = &remote.ca_file {
+        imported.set("ca_file", quoted(file));
     }
     if let Some(allow) = &remote.tools.allow {
-        imported.toml += &format!("tools.allow = {}\n", list(allow));
+        imported.set("tools.allow", list(allow));
     }
     if !remote.tools.deny.is_empty() {
-        imported.toml += &format!("tools.deny = {}\n", list(&remote.tools.deny));
+        imported.set("tools.deny", list(&remote.tools.deny));
     }
     match &remote.sign_in {
         None => {}
-        Some(SignIn::Never) => imported.toml += "oauth = false\n",
+        Some(SignIn::Never) => imported.set("oauth", "false".to_owned()),
         Some(SignIn::OAuth(oauth)) => imported.sign_in(oauth, keep),
     }
     imported.needs.sort();
@@ -132,6 +140,42 @@ fn list(texts: &[String]) -> String {
 }
 
 impl Imported {
+    fn set(&mut self, key: &str, value: String) {
+        self.toml += &format!("{key} = {value}\n");
+        self.keys.push(("", key.to_owned(), value));
+    }
+
+    /// The URL with variables for what is secret in its query.
+    fn url(&mut self, url: &str, keep: Keep<'_>) -> String {
+        // The default of a variable may have a query, too.
+        let is_open = |before: &str| {
+            let last = before.rsplit_once("${");
+            last.is_some_and(|(_, inside)| !inside.contains('}'))
+        };
+        let parts = url.split_once('?').filter(|(before, _)| !is_open(before));
+        let Some((before, query)) = parts.filter(|_| keep.has_entry) else {
+            return url.to_owned();
+        };
+        let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
+        let keep = Keep {
+            tokens: Tokens::Env,
+            ..keep
+        };
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((key, value))
+                if names_a_secret(key) && !value.is_empty() && !has_variables(value) =>
+            {
+                let variable = self.kept(key, value, keep);
+                let pair = format!("{key}=${{{variable}}}");
+                self.moved.push((key.to_owned(), variable));
+                pair
+            }
+            _ => pair.to_owned(),
+        });
+        let pairs: Vec<String> = pairs.collect();
+        format!("{before}?{}{fragment}", pairs.join("&"))
+    }
+
     fn sign_in(&mut self, oauth: &OAuth, keep: Keep<'_>) {
         let mut members = Vec::new();
         if let Some(id) = &oauth.client_id {
@@ -165,11 +209,20 @@ impl Imported {
                 resource.as_deref().unwrap_or("false")
             ));
         }
-        self.toml += &format!("oauth = {{ {} }}\n", members.join(", "));
+        self.set("oauth", format!("{{ {} }}", members.join(", ")));
     }
 
     /// Keeps a secret elsewhere. Returns how it is named in sentinel.toml.
     fn keep(&mut self, key: &str, secret: &str, keep: Keep<'_>) -> String {
+        let name = quoted(&self.kept(key, secret, keep));
+        match keep.tokens {
+            Tokens::Files => format!("{{ file = {name} }}"),
+            Tokens::Env => format!("{{ env = {name} }}"),
+        }
+    }
+
+    /// Keeps a secret elsewhere. Returns the name of the file or variable.
+    fn kept(&mut self, key: &str, secret: &str, keep: Keep<'_>) -> String {
         let plain = backend_name(key, &[]);
         let (name, joint, kept) = match keep.tokens {
             Tokens::Files => {
@@ -189,12 +242,8 @@ impl Imported {
         let is_own = |name: &str| kept.iter().any(|(known, _)| known == name);
         let free = names.find(|name| !is_own(name) && (keep.is_free)(name, secret));
         let name = free.unwrap_or_else(|| name.clone());
-        let named = match keep.tokens {
-            Tokens::Files => format!("{{ file = {} }}", quoted(&name)),
-            Tokens::Env => format!("{{ env = {} }}", quoted(&name)),
-        };
-        kept.push((name, secret.to_owned()));
-        named
+        kept.push((name.clone(), secret.to_owned()));
+        name
     }
 }
 
@@ -220,17 +269,41 @@ fn variables(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a header's value is to be kept out of sentinel.toml: by its name, or by its looks.
-fn is_secret(key: &str, value: &str) -> bool {
+/// The variables of a query, as it is written, with the values that this URL has for them; `None` if it is not
+/// the same otherwise.
+pub(crate) fn query_values(written: &str, url: &str) -> Option<Vec<(String, String)>> {
+    let (mut written, mut given) = (written.split('&'), url.split('&'));
+    let mut values = Vec::new();
+    loop {
+        match (written.next(), given.next()) {
+            (None, None) => return Some(values),
+            (Some(written), Some(given)) if written == given => {}
+            (written, given) => {
+                let (key, variable) = written?.split_once('=')?;
+                let value = given?.strip_prefix(key)?.strip_prefix('=')?;
+                let variable = only_variable(variable).filter(|_| !has_variables(value))?;
+                values.push((variable.to_owned(), value.to_owned()));
+            }
+        }
+    }
+}
+
+/// Whether a header or a parameter of a URL holds a secret, by its name.
+fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let names = [
         "auth", "key", "token", "secret", "cookie", "pass", "cred", "session", "sign",
     ];
+    names.iter().any(|name| key.contains(name))
+}
+
+/// Whether a header's value is to be kept out of sentinel.toml: by its name, or by its looks.
+fn is_secret(key: &str, value: &str) -> bool {
     let is_like_a_key = value.len() >= 12
         && !value.contains(' ')
         && value.bytes().any(|b| b.is_ascii_digit())
         && value.bytes().any(|b| b.is_ascii_alphabetic());
-    names.iter().any(|name| key.contains(name)) || is_like_a_key
+    names_a_secret(key) || is_like_a_key
 }
 
 #[cfg(test)]
@@ -268,6 +341,7 @@ mod tests {
     fn keep(tokens: Tokens) -> Keep<'static> {
         Keep {
             tokens,
+            has_entry: true,
             is_free: &|_, _| true,
         }
     }
@@ -285,8 +359,8 @@ mod tests {
                 "my",
                 "",
                 Keep {
-                    tokens,
                     is_free: &taken,
+                    ..keep(tokens)
                 },
             );
             let names = imported.env.iter().chain(&imported.files);
@@ -329,6 +403,45 @@ mod tests {
             ("MY_DOCS_AUTHORIZATION".to_owned(), "hidden".to_owned())
         );
         assert!(!imported.toml.contains("hidden"));
+    }
+
+    #[test]
+    fn no_secret_stays_in_the_query_of_a_url() {
+        let moved = |url: &str| {
+            let remote = Remote {
+                url: url.to_owned(),
+                ..Remote::default()
+            };
+            let imported = backend(&remote, "docs", "", keep(Tokens::Files));
+            let (_, url) = imported.toml.trim_end().split_once("url = ").unwrap();
+            (url.trim_matches('"').to_owned(), imported)
+        };
+        let (url, imported) = moved("https://h/mcp?a=1&api_key=hidden%201&Token=hidden-2#x");
+        let expected = "https://h/mcp?a=1&api_key=${DOCS_API_KEY}&Token=${DOCS_TOKEN}#x";
+        assert_eq!(url, expected);
+        let env = imported.env.iter().map(|(_, secret)| &**secret);
+        assert_eq!(env.collect::<Vec<_>>(), ["hidden%201", "hidden-2"]);
+        assert_eq!(imported.moved.len(), 2);
+        assert!(imported.files.is_empty() && imported.needs.is_empty());
+        // Nothing secret, or a variable already, also within a default.
+        for url in [
+            "https://h/mcp?project=abcdef123456",
+            "https://h/mcp?api_key=${K}&token=",
+            "${BASE:-https://h/mcp?api_key=x&a=b}&c",
+        ] {
+            assert_eq!(moved(url).0, url);
+        }
+        let values = |written: &str| query_values(written, "https://h/mcp?a=1&api_key=hidden");
+        let own = vec![("K".to_owned(), "hidden".to_owned())];
+        assert_eq!(values("https://h/mcp?a=1&api_key=${K}"), Some(own));
+        for other in [
+            "https://h/mcp?a=1",
+            "https://h/mcp?a=1&api_key=${K}&b=2",
+            "https://h/mcp?a=2&api_key=${K}",
+            "https://h/mcp?a=1&key=${K}",
+        ] {
+            assert_eq!(values(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
         true => files::read_up_to(path, MAX_BYTES),
         false => files::read_regular(path, MAX_FOUND_BYTES),
     };
-    text_of(path, bytes)
+    let missing = "there is no such file; --config, or else $SENTINEL_CONFIG, names it";
+    text_of(path, bytes, missing)
 }
 
 /// Reads the text of a config file that the user chose again. Never waits for another process.
@@ -51,14 +52,17 @@ pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
 /// # Errors
 /// As [`text`], and if it is no regular file.
 pub(super) fn text_again(path: &Path) -> Result<String, Problems> {
-    text_of(path, files::read_regular(path, MAX_BYTES))
+    // Nobody may have named it: the one in the user's config folder is found.
+    let missing =
+        "there is no such file any more; until it is there again, what it said last holds";
+    text_of(path, files::read_regular(path, MAX_BYTES), missing)
 }
 
-fn text_of(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<String, Problems> {
+fn text_of(path: &Path, bytes: io::Result<Vec<u8>>, missing: &str) -> Result<String, Problems> {
     let bytes = bytes.map_err(|error| {
         let path = path.display();
         Problems::general(if error.kind() == ErrorKind::NotFound {
-            format!("{path}: there is no such file; --config, or else $SENTINEL_CONFIG, names it")
+            format!("{path}: {missing}")
         } else {
             format!("{path}: can't be read: {error}")
         })

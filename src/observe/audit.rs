@@ -5,6 +5,7 @@
 //! be written. A record is made when a client's request has ended and its task is gone. It must not
 //! know what is called, nor how.
 
+mod account;
 mod open;
 mod record;
 mod redact;

@@ -329,7 +329,10 @@ fn a_users_file_that_comes_later_is_taken() {
     #[cfg(unix)]
     {
         let said = until_unused(folder, |unused| !unused.is_empty());
-        assert!(said[0].contains("there is no such file"), "{said:?}");
+        // Nobody has named it.
+        let why =
+            "there is no such file any more; until it is there again, what it said last holds";
+        assert!(said[0].ends_with(why), "{said:?}");
     }
     assert_eq!(gateway.tool_names(), [""; 0]);
     save(file.parent().unwrap(), "");
@@ -338,25 +341,62 @@ fn a_users_file_that_comes_later_is_taken() {
 
 #[test]
 fn what_the_administrator_has_switched_off_is_told_as_theirs() {
-    let team = FakeBackend::start().tool("act");
+    let force = json!({ "inputSchema": { "properties": { "force": { "type": "boolean" } } } });
+    let team = FakeBackend::start().tool("act").tool("look");
+    let team = team.tool_with("set", force);
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
-    let entry = team.entry("team", "");
-    let mut gateway = start(folder, &entry, Some(""), &chosen(folder));
-    assert_eq!(gateway.tool_names(), ["act"]);
-    let off = format!("[gateway]\nenabled = false\n{entry}");
-    until_listed(&mut gateway, folder, &off, &[]);
-    let late = gateway.call("act", json!({}));
-    let message = late.message();
-    assert!(
-        message.contains("team: everything is switched off by the administrator"),
-        "{message}"
+    let entry = |more: &str| team.entry("team", more);
+    let users = |more: &str| save(folder, &entry(more));
+    let mut gateway = start(folder, &entry(""), Some(&entry("")), &chosen(folder));
+    assert_eq!(gateway.tool_names(), ["act", "look", "set"]);
+    let file = folder.join(ADMINISTRATORS_FILE);
+    let theirs = format!(
+        "the administrator's file {}, which only an administrator can change",
+        file.display()
     );
+    let late = |gateway: &mut TestGateway, tool: &str, what: &str, who: &str| {
+        let answer = gateway.call(tool, json!({}));
+        let expected = format!("team: {what} is switched off by {who}; the tool did not run");
+        assert_eq!(answer.message(), expected);
+    };
+    // A denial, and an allow list that leaves it out; beside one of the user's own.
+    users("tools.deny = [\"look\", \"act\"]");
+    gateway.list_until(&["set"]);
+    late(&mut gateway, "act", "the tool act", "the user");
+    save_administrators(
+        folder,
+        &entry("tools.deny = [\"act\"]\ntools.args = { set = { force = [] } }"),
+    );
+    users("");
+    gateway.list_until(&["look", "set"]);
+    late(&mut gateway, "act", "the tool act", &theirs);
+    let refused = gateway.call("set", json!({ "force": true }));
+    let expected = "the administrator's file does not allow the argument \"force\"";
+    assert!(
+        refused.message().contains(expected),
+        "{}",
+        refused.message()
+    );
+    save_administrators(folder, &entry("tools.allow = [\"set\"]"));
+    gateway.list_until(&["set"]);
+    late(&mut gateway, "look", "the tool look", &theirs);
+    save_administrators(folder, &entry("enabled = false"));
+    gateway.list_until(&[]);
+    late(&mut gateway, "act", "this backend", &theirs);
+    let off = format!("[gateway]\nenabled = false\n{}", entry(""));
+    save_administrators(folder, &off);
     #[cfg(unix)]
     {
-        let shown = status(folder, &[]);
+        let all_off = |shown: &str| shown.contains("has switched everything off");
+        let begun = Instant::now();
+        let mut shown = status(folder, &[]);
+        while !all_off(&shown) {
+            assert!(begun.elapsed() < PATIENCE, "{shown}");
+            shown = status(folder, &[]);
+        }
         assert!(!shown.contains("enable --all"), "{shown}");
-        assert!(shown.contains("has switched everything off"), "{shown}");
+        late(&mut gateway, "act", "everything", &theirs);
     }
 }
 

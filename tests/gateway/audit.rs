@@ -1,6 +1,8 @@
 //! One record of each call in the audit file.
 
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -94,6 +96,10 @@ fn a_record_says_what_was_called_and_what_became_of_it() {
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&record[key], value, "{key} of {record}");
     }
+    let user = record["user"].as_str().unwrap_or_default();
+    assert!(!user.is_empty(), "{record}");
+    #[cfg(unix)]
+    assert!(account().is_none_or(|name| name == user), "{record}");
     for absent in ["arguments", "result", "class", "code", "trace_id"] {
         assert_eq!(record.get(absent), None, "{record}");
     }
@@ -155,6 +161,14 @@ fn a_record_says_what_was_called_and_what_became_of_it() {
         (None, &json!("nothing"))
     );
     assert_eq!(fixture.records().len(), 5, "no record of anything else");
+}
+
+/// The name of the account that runs the tests, as another program sees it; `None` if it has none.
+#[cfg(unix)]
+fn account() -> Option<String> {
+    let said = Command::new("id").arg("-un").output().unwrap();
+    let name = said.status.success().then_some(said.stdout)?;
+    Some(String::from_utf8(name).unwrap().trim().to_owned())
 }
 
 /// The time of a record, to the second.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::common::process::{self, Ended};
 
 mod import;
+mod import_again;
 mod people;
 
 /// A user's home with the folders of clients.

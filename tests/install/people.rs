@@ -112,6 +112,29 @@ fn an_entry_that_is_gone_is_told_and_put_back() {
 }
 
 #[test]
+fn an_entry_of_a_project_is_checked_and_put_back() {
+    const FILE: &str = ".vscode/mcp.json";
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    home.write("sentinel/sentinel.toml", &fake.entry("notes", ""));
+    home.does(&["install", "vscode", "--project", "--yes"]);
+    let check = ["check", "--client", "vscode"];
+    // That of the user has none.
+    assert_eq!(home.run(&check).code, 1);
+    let of_project = [&check[..], &["--project"]].concat();
+    home.does(&of_project);
+    let ended = home.run(&of_project);
+    assert!(ended.err.contains(FILE), "{}", ended.err);
+    home.write(FILE, "{}");
+    let gone = home.run(&of_project);
+    assert_eq!(gone.code, 1);
+    let fix = "`sentinel-gateway check --client vscode --project --fix`";
+    assert!(gone.err.contains(fix), "{}", gone.err);
+    home.does(&[&of_project[..], &["--fix"]].concat());
+    assert!(home.read(FILE).contains("sentinel"));
+}
+
+#[test]
 fn the_command_that_comes_next_can_be_typed_with_a_config_and_without() {
     let home = Home::empty();
     let server = "{ \"mcpServers\": { \"notes\": { \"url\": \"http://127.0.0.1:9/mcp\" } } }";

@@ -90,6 +90,19 @@ fn problems(workflow: &str) -> Vec<String> {
             problems.push(format!("{name} runs though the tests have failed"));
         }
     }
+    let lines = || workflow.lines().map(str::trim);
+    for (number, line) in lines().enumerate() {
+        let Some(rest) = line.strip_prefix("gh release download ") else {
+            continue;
+        };
+        // A digest from the same release says nothing: who can change the one can change the other.
+        let next = lines().nth(number + 1).unwrap_or_default();
+        let is_checked =
+            next.starts_with("echo \"$") && next.ends_with("| sha256sum --check --strict");
+        if rest.starts_with('-') || !is_checked {
+            problems.push(format!("{line} takes whatever is there"));
+        }
+    }
     for line in workflow.lines() {
         let Some((_, action)) = line.split_once("uses: ") else {
             continue;
@@ -137,6 +150,16 @@ fn a_workflow_that_publishes_too_early_is_detected() {
             "# v4.2.2\n      - name: The tag",
             "\n      - uses: actions/cache@v4\n      - name: The tag",
             "actions/cache@v4 isn't named by its commit",
+        ),
+        (
+            " | sha256sum --check --strict",
+            "",
+            "gh release download \"$MCP_PUBLISHER_TAG\" --repo modelcontextprotocol/registry --pattern mcp-publisher_linux_amd64.tar.gz takes whatever is there",
+        ),
+        (
+            "download \"$MCP_PUBLISHER_TAG\" --repo",
+            "download --repo",
+            "gh release download --repo modelcontextprotocol/registry --pattern mcp-publisher_linux_amd64.tar.gz takes whatever is there",
         ),
     ] {
         assert!(good.contains(old), "{old}");

@@ -89,6 +89,10 @@ pub(in crate::cli) struct Check {
     #[arg(long, requires = "client")]
     pub(in crate::cli) fix: bool,
 
+    /// With --client: use the file of the project in the working folder, not the user's own
+    #[arg(long, requires = "client")]
+    pub(in crate::cli) project: bool,
+
     #[command(flatten)]
     pub(in crate::cli) output: Output,
 }

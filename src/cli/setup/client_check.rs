@@ -9,7 +9,7 @@ use clap::Parser;
 
 use super::rules::{self, Rule};
 use super::{Machine, failed, named, warn_if_running};
-use crate::cli::args::Cli;
+use crate::cli::args::{Check, Cli};
 use crate::cli::exit::BAD_CONFIG;
 use crate::cli::terminal::{one_line, print_message, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
@@ -20,17 +20,17 @@ use crate::files;
 use crate::install::{Place, plan_fix};
 use crate::snapshot::searches_itself;
 
-/// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
+/// The config that the client's gateway would run with. With `--fix` an entry that is gone is put back.
 ///
 /// # Errors
 /// The exit status, once the reason has been printed.
-pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8> {
+pub(in crate::cli) fn config_of_client(id: &str, args: &Check) -> Result<Config, u8> {
     let machine = Machine::here().map_err(|why| failed(&why))?;
     let client = named(&[id.to_owned()]).map_err(|why| {
         failed(&why);
         BAD_CONFIG
     })?[0];
-    let (entry, file) = entry(&machine, client, fix).map_err(|why| failed(&why))?;
+    let (entry, file) = entry(&machine, client, args).map_err(|why| failed(&why))?;
     print_message(&one_line(&format!(
         "client: {}, entry {} of {file}",
         client.name, entry.name
@@ -39,7 +39,8 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
     let program = words.first().map_or("", String::as_str);
     if Path::new(program).is_absolute() && !files::is_file(Path::new(program)) {
         return Err(failed(&format!(
-            "its program {program} is gone: `sentinel-gateway install {id}` names the one that runs now"
+            "its program {program} is gone: `sentinel-gateway install {id}{}` names the one that runs now",
+            of_project(args)
         )));
     }
     if !Path::new(program).is_absolute() && client.is_desktop {
@@ -52,7 +53,7 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         .map_err(|_| failed("the arguments of the entry are none of this gateway"))?
         .overrides()
         .map_err(|problems| report_problems(&problems))?;
-    let env = surroundings(client, &entry, &machine);
+    let env = surroundings(client, &entry, &machine, args);
     let mut config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
     let rules = past_rules(&config, client, || {
         own_rules(&machine, client, &entry, &file)
@@ -108,15 +109,25 @@ fn past_rules(
     )))
 }
 
+/// The flag as it is typed, where the file is that of a project.
+fn of_project(args: &Check) -> &'static str {
+    if args.project { " --project" } else { "" }
+}
+
 /// The client's entry of this gateway, and the file that it stands in.
-fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry, String), String> {
+fn entry(
+    machine: &Machine,
+    client: &'static Client,
+    args: &Check,
+) -> Result<(Entry, String), String> {
     if client.format == Format::Yaml {
         return Err(format!(
             "files of {} are not read by this command",
             client.name
         ));
     }
-    let file = machine.file(client, false)?;
+    let file = machine.file(client, args.project)?;
+    let (id, project) = (client.id, of_project(args));
     let place = Place::read(client, &file, &machine.state)?;
     let shown = place.file.display().to_string();
     let entries = place.entries()?;
@@ -127,17 +138,15 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
     match place.installed() {
         Some(name) if is_there(&name) => Err(format!(
             "the entry {name} of {shown} starts another program, not this gateway, and nothing was changed: \
-             `sentinel-gateway install {} --name {name}` shows what it would write in its place, and asks",
-            client.id
+             `sentinel-gateway install {id}{project} --name {name}` shows what it would write in its place, and asks"
         )),
         None => Err(format!(
-            "{shown} has no entry of this gateway: `sentinel-gateway install {}` writes one",
-            client.id
+            "{shown} has no entry of this gateway: `sentinel-gateway install {id}{project}` writes one"
         )),
-        Some(name) if !fix => Err(format!(
+        Some(name) if !args.fix => Err(format!(
             "the entry {name} is gone from {shown}: some clients write their file anew. \
-             Quit {} and type `sentinel-gateway check --client {} --fix`",
-            client.name, client.id
+             Quit {} and type `sentinel-gateway check --client {id}{project} --fix`",
+            client.name
         )),
         Some(name) => {
             warn_if_running(
@@ -156,7 +165,7 @@ fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry
 }
 
 /// The variables and the folder that the client starts its servers with.
-fn surroundings(client: &Client, entry: &Entry, machine: &Machine) -> Environment {
+fn surroundings(client: &Client, entry: &Entry, machine: &Machine, args: &Check) -> Environment {
     let own = variables(&entry.value);
     let named = passed(&entry.value);
     let passes = client.passes();
@@ -167,7 +176,7 @@ fn surroundings(client: &Client, entry: &Entry, machine: &Machine) -> Environmen
         let inherited = || std::env::var(name).ok().filter(|_| is_passed);
         set.map(|(_, value)| value.clone()).or_else(inherited)
     });
-    match client.is_desktop {
+    match client.is_desktop && !args.project {
         true => env.with_working_folder(&machine.home),
         false => env,
     }

@@ -3,35 +3,39 @@
 //! Owns what is shown of it, and that sentinel.toml and the files of tokens are written before anything
 //! is taken out of a client's file.
 
+mod known;
 mod lines;
 mod names;
+mod variables;
+mod write;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use url::Url;
 
-use crate::cli::terminal::CAUTION;
+use crate::cli::terminal::{CAUTION, one_line};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
 use crate::client_config::import::{FOLDER, Imported, Keep, Tokens, backend, backend_name};
-use crate::client_config::servers::{Limits, Remote, Server, server};
-use crate::config::{BackendConfig, Config, Environment, Overrides, check_text, load};
-use crate::files::{self, Readers};
+use crate::client_config::servers::{Limits, Remote, Server, is_proxy, passed, server};
+use crate::config::{BackendConfig, Config, Environment, check_text};
 use lines::{Became, Line, shown_url};
-use names::{Names, is_usable, line};
-
-/// Most bytes of a sentinel.toml.
-const MAX_BYTES: u64 = 16 << 20;
+use names::Names;
+use variables::{EntryId, Variables, check_ca_file};
 
 /// What is taken over from clients.
 #[derive(Debug, Default)]
 pub(super) struct Import {
     /// The new backends, with the servers that they were.
     new: Vec<(Remote, Imported)>,
-    /// Variables with tokens that the config names already, and that an entry has to set.
-    needed: Vec<(String, String)>,
+    /// What backends of the config get that are there already, with the servers that have it.
+    added: Vec<(Remote, Imported)>,
+    /// What the entries bring besides.
+    variables: Variables,
+    /// Variables for proxies that entries of Codex pass on.
+    passed: Vec<String>,
     /// What becomes of the clients' entries, and is to be said of them.
     lines: Vec<Line>,
     names: Names,
@@ -65,16 +69,30 @@ impl Import {
         tokens: Tokens,
     ) {
         for entry in entries {
+            let mut notes = Vec::new();
+            let from = EntryId {
+                client: client.id,
+                line: self.lines.len(),
+            };
             let result = match server(entry) {
                 Server::Ours => continue,
                 Server::Stays(why) => Err(why),
-                Server::Remote(remote) => self
-                    .backend_of(&remote, entry, client, known, tokens)
-                    .map(|(name, is_new)| Became {
+                Server::Remote(mut remote) => {
+                    notes.extend(check_ca_file(&mut remote));
+                    let became = self.backend_of(&remote, entry, client, known, tokens, &mut notes);
+                    if became.is_ok() {
+                        let variables = &mut self.variables;
+                        variables.bring_surroundings(from, &remote, &mut notes);
+                        let proxies = passed(&entry.value).into_iter();
+                        self.passed.extend(proxies.filter(|name| is_proxy(name)));
+                    }
+                    became.map(|(name, is_new)| Became {
                         name,
                         is_new,
                         shown_url: shown_url(&remote.url),
-                    }),
+                        notes,
+                    })
+                }
             };
             self.lines.push(Line {
                 client: client.id,
@@ -88,6 +106,12 @@ impl Import {
     /// is not taken over, and its entries stay.
     pub(super) fn try_out(&mut self, path: &Path, env: &Environment) {
         let text: String = self.new.iter().map(|(_, new)| &*new.toml).collect();
+        let made = self.new.iter().flat_map(|(_, new)| new.env.clone());
+        let (made, inner) = (made.collect::<Vec<_>>(), env.clone());
+        let env = &env.clone().with_variables(move |name| {
+            let made = made.iter().find(|(known, _)| known == name);
+            made.map_or_else(|| inner.variable(name), |(_, value)| Some(value.clone()))
+        });
         let Ok(config) = check_text(text, path, env) else {
             return; // The whole file is checked when it is written.
         };
@@ -97,9 +121,10 @@ impl Import {
         });
         for (name, why) in unusable.collect::<Vec<_>>() {
             self.new.retain(|(_, new)| new.name != name);
-            for line in &mut self.lines {
+            for (number, line) in self.lines.iter_mut().enumerate() {
                 if line.result.as_ref().is_ok_and(|became| became.name == name) {
                     line.result = Err(why.clone());
+                    self.variables.leave(number);
                 }
             }
         }
@@ -110,7 +135,7 @@ impl Import {
         const ORIGIN: &str = "More keys: `sentinel-gateway schema`.";
         self.names.reserve(remote);
         let names = &self.names;
-        let imported = names.with_keep(tokens, |keep| backend(remote, name, ORIGIN, keep));
+        let imported = names.with_keep(tokens, false, |keep| backend(remote, name, ORIGIN, keep));
         self.names.take(&imported);
         self.lines.push(Line {
             client: "",
@@ -119,6 +144,7 @@ impl Import {
                 name: name.to_owned(),
                 is_new: true,
                 shown_url: shown_url(&remote.url),
+                notes: Vec::new(),
             }),
         });
         self.new.push((remote.clone(), imported));
@@ -135,12 +161,15 @@ impl Import {
         client: &Client,
         known: Option<&Config>,
         tokens: Tokens,
+        notes: &mut Vec<String>,
     ) -> Result<(String, bool), String> {
         let is_reached_alike =
             |other: &Remote| other.url == remote.url && other.headers == remote.headers;
         let mut new = self.new.iter();
         if let Some((other, same)) = new.find(|(other, _)| is_reached_alike(other)) {
-            let is_limited_alike = other.tools == remote.tools && other.sign_in == remote.sign_in;
+            let is_limited_alike = other.tools == remote.tools
+                && other.sign_in == remote.sign_in
+                && other.ca_file == remote.ca_file;
             return match is_limited_alike {
                 true => Ok((same.name.clone(), false)),
                 false => Err(limited_otherwise(&same.name)),
@@ -155,17 +184,11 @@ impl Import {
                 .strip_prefix(&*plain)
                 .map(|rest| rest.trim_start_matches('-'));
             let is_named = stem.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-            is_named && backend.url.as_ref().is_ok_and(is_same)
+            let is_it = || backend.url.as_ref().is_ok_and(is_same);
+            is_named && (is_it() || self.names.query_values(&backend.name, remote).is_some())
         });
         if let Some(same) = same {
-            let name = same.name.to_string();
-            if !are_covered(&remote.tools, same) {
-                return Err(limited_otherwise(&name));
-            }
-            // Its token may be in the entry of the client that it came from: this one's needs it, too.
-            let import = |keep: Keep<'_>| backend(remote, &name, "", keep);
-            self.needed.extend(self.names.needed(&name, import));
-            return Ok((name, false));
+            return self.known(remote, client, same, tokens, notes);
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
         let own = self.new.iter().map(|(_, new)| new.name.clone());
@@ -173,10 +196,45 @@ impl Import {
         let name = backend_name(&entry.name, &taken);
         let origin = format!("From {} ({:?}).", client.name, entry.name);
         let names = &self.names;
-        let imported = names.with_keep(tokens, |keep| backend(remote, &name, &origin, keep));
+        let imported = names.with_keep(tokens, true, |keep| backend(remote, &name, &origin, keep));
         self.names.take(&imported);
+        if remote.ca_file.is_some() {
+            notes.push("NODE_EXTRA_CA_CERTS is its ca_file".to_owned());
+        }
         self.new.push((remote.clone(), imported));
         Ok((name, true))
+    }
+
+    /// The same for a server that is this backend of the config.
+    fn known(
+        &mut self,
+        remote: &Remote,
+        client: &Client,
+        same: &BackendConfig,
+        tokens: Tokens,
+        notes: &mut Vec<String>,
+    ) -> Result<(String, bool), String> {
+        let name = same.name.to_string();
+        if !are_covered(&remote.tools, same) {
+            return Err(limited_otherwise(&name));
+        }
+        // Its token may be in the entry of the client that it came from: this one's needs it, too.
+        let import = |keep: Keep<'_>| backend(remote, &name, "", keep);
+        let mut needed = self.names.needed(&name, import);
+        needed.extend(self.names.query_values(&name, remote).into_iter().flatten());
+        let from = EntryId {
+            client: client.id,
+            line: self.lines.len(),
+        };
+        for (variable, value) in &needed {
+            let brought = self.variables.bring(from, (variable, value), true);
+            if let Err(why) = brought {
+                self.variables.leave(from.line);
+                return Err(format!("its server is the backend {name} already: {why}"));
+            }
+        }
+        self.add_to(same, remote, &needed, tokens, notes);
+        Ok((name, false))
     }
 
     /// The entries of a client that are backends now.
@@ -188,7 +246,7 @@ impl Import {
 
     /// Whether sentinel.toml gets anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.new.is_empty()
+        self.new.is_empty() && self.added.is_empty()
     }
 
     /// Whether this backend is a new one.
@@ -196,33 +254,40 @@ impl Import {
         self.new.iter().any(|(_, new)| new.name == name)
     }
 
-    /// Variables with tokens for the `env` of the entry.
-    pub(super) fn env(&self) -> Vec<(String, String)> {
-        let new = self.new.iter().flat_map(|(_, new)| new.env.clone());
-        new.chain(self.needed.clone()).collect()
+    /// The new backends, and what is added to others.
+    fn imported(&self) -> impl Iterator<Item = &Imported> {
+        let all = self.new.iter().chain(&self.added);
+        all.map(|(_, imported)| imported)
+    }
+
+    /// Variables for the `env` of this client's entry.
+    pub(super) fn env(&self, client: &Client) -> Vec<(String, String)> {
+        let made = self.imported().flat_map(|imported| &imported.env);
+        self.variables.env(client.id, made)
     }
 
     /// Variables that the client has to pass on.
     pub(super) fn needs(&self) -> Vec<String> {
-        let mut needs: Vec<String> = self
-            .new
-            .iter()
-            .flat_map(|(_, new)| new.needs.clone())
-            .collect();
+        let needs = self.imported().flat_map(|imported| imported.needs.clone());
+        let mut needs: Vec<String> = needs.collect();
         needs.sort();
         needs.dedup();
         needs
     }
 
+    /// Variables for proxies that entries pass on, where they are set.
+    pub(super) fn passed(&self) -> &[String] {
+        &self.passed
+    }
+
     /// What is taken over, and what stays.
     pub(super) fn shown(&self) -> String {
         let mut shown: String = self.lines.iter().map(Line::shown).collect();
-        let files = self
-            .new
-            .iter()
-            .map(|(_, new)| new.files.len())
-            .sum::<usize>();
-        let variables = self.env().len();
+        let files = self.imported().map(|imported| imported.files.len());
+        let made = self.imported().flat_map(|imported| &imported.env);
+        let variables = made.map(|(name, _)| name).chain(self.variables.tokens());
+        let variables = variables.collect::<BTreeSet<_>>().len();
+        let files = files.sum::<usize>();
         if files > 0 {
             let _ = writeln!(
                 shown,
@@ -232,7 +297,15 @@ impl Import {
         if variables > 0 {
             let _ = writeln!(shown, "  tokens go into {variables} variables of the entry");
         }
-        for (_, new) in &self.new {
+        for new in self.imported() {
+            for (key, variable) in &new.moved {
+                let _ = writeln!(
+                    shown,
+                    "  {}: {} of its URL goes into the variable {variable} of the entry, since a URL can name no file",
+                    new.name,
+                    one_line(key)
+                );
+            }
             if let Some(address) = &new.returns_to {
                 let _ = writeln!(
                     shown,
@@ -248,78 +321,6 @@ impl Import {
             );
         }
         shown
-    }
-
-    /// Writes the files of tokens and the backends at the end of this sentinel.toml, which has to run
-    /// then. What was written is taken back if it doesn't.
-    ///
-    /// # Errors
-    /// A message for people; sentinel.toml is what it was.
-    pub(super) fn write(&self, path: &Path, entry_name: &str) -> Result<(), String> {
-        let shown = path.display();
-        let unreadable = |error| format!("{shown} can't be read: {error}");
-        let target = files::target(path).map_err(unreadable)?;
-        let old = files::read_if_there(&target, MAX_BYTES).map_err(unreadable)?;
-        let mut new = match &old {
-            Some(old) => {
-                String::from_utf8(old.clone()).map_err(|_| format!("{shown} is not UTF-8"))?
-            }
-            None => head(entry_name),
-        };
-        for (_, backend) in &self.new {
-            if !new.is_empty() && !new.ends_with('\n') {
-                new.push('\n');
-            }
-            new.push('\n');
-            new.push_str(&backend.toml);
-        }
-        let made = self.write_tokens(files::folder_of(path))?;
-        let undo = |why: String| {
-            made.iter().for_each(|path| drop(files::remove(path)));
-            why
-        };
-        let swap = |from: Option<&[u8]>, to: Option<&[u8]>| {
-            files::swap(&target, from, to, &mut |_| Ok(()))
-        };
-        let written = swap(old.as_deref(), Some(new.as_bytes()));
-        written.map_err(|error| undo(format!("{shown}: {error}")))?;
-        let overrides = Overrides {
-            config: Some(path.to_owned()),
-            ..Overrides::default()
-        };
-        load(&overrides, &Environment::of_process())
-            .map(|_| ())
-            .map_err(|problems| {
-                let back = swap(Some(new.as_bytes()), old.as_deref());
-                let back = back
-                    .err()
-                    .map(|error| format!("; {shown}: {error}"))
-                    .unwrap_or_default();
-                undo(format!("the backends can't be used: {problems}{back}"))
-            })
-    }
-
-    /// Returns the files that were made.
-    fn write_tokens(&self, folder: &Path) -> Result<Vec<PathBuf>, String> {
-        let mut made: Vec<PathBuf> = Vec::new();
-        for (name, secret) in self.new.iter().flat_map(|(_, new)| &new.files) {
-            let path = folder.join(name);
-            let is_new = !files::exists(&path);
-            let written = match is_usable(&path, secret) {
-                false => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-                // Also one that is there, so that it is for the user alone.
-                true => files::private_folder(&folder.join(FOLDER))
-                    .and_then(|()| files::replace(&path, &line(secret), Readers::User)),
-            };
-            if let Err(error) = written {
-                made.iter().for_each(|path| drop(files::remove(path)));
-                return Err(format!("{} can't be written: {error}", path.display()));
-            }
-            if is_new {
-                made.push(path);
-            }
-        }
-        Ok(made)
     }
 }
 
@@ -358,17 +359,7 @@ fn are_covered(limits: &Limits, backend: &BackendConfig) -> bool {
 /// Why an entry stays that limits the tools of a server more than the backend does.
 fn limited_otherwise(backend: &str) -> String {
     format!(
-        "its server is the backend {backend} already, with other rules about tools or signing in, and they hold for calls through the gateway: \
+        "its server is the backend {backend} already, with other rules about tools, signing in or certificates, and they hold for calls through the gateway: \
          write what this entry says into {backend}, such as tools.deny, and import again"
-    )
-}
-
-/// The beginning of a new sentinel.toml.
-fn head(entry_name: &str) -> String {
-    // Clients put mcp__NAME__ before the name of a tool, and APIs take 64 characters in all.
-    let room = 64 - "mcp____".len() - entry_name.len();
-    format!(
-        "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
-         [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
     )
 }

@@ -17,6 +17,7 @@ use crate::cli::exit::FAILED;
 use crate::cli::terminal::{DIM, HEAD, one_line, warn};
 use crate::client_config::clients::{CLIENTS, Client, Format};
 use crate::client_config::entry::{Launch, Shape};
+use crate::client_config::servers::PROXIES;
 use crate::client_config::snippet::snippet;
 use crate::config::{Environment, Overrides, load};
 use crate::install::executable::Executable;
@@ -43,7 +44,9 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
 struct Job<'a> {
     machine: Machine,
     args: &'a Install,
+    config: Found,
     executable: Executable,
+    /// Without variables, which are each client's own.
     launch: Launch,
     import: Import,
 }
@@ -66,27 +69,53 @@ impl<'a> Job<'a> {
         let named = config.is_there() || !import.is_empty();
         let named = named.then_some(config.path.as_path());
         let launch = launch(&executable, named, overrides).map_err(|why| failed(&why))?;
-        let env = import.env();
-        let launch = Launch {
-            passed: to_pass(&config, &import, &env),
-            env,
-            ..launch
-        };
         let job = Self {
             machine,
             args,
+            config,
             executable,
             launch,
             import,
         };
-        job.write_config(&config)?;
+        job.write_config()?;
         Ok(job)
     }
 
-    fn write_config(&self, config: &Found) -> Result<(), u8> {
+    /// How this client starts the gateway.
+    fn launch_of(&self, client: &Client) -> Launch {
+        let env = self.import.env(client);
+        Launch {
+            passed: self.to_pass(&env),
+            env,
+            ..self.launch.clone()
+        }
+    }
+
+    /// The variables that Codex has to pass on: those of the config and of what is taken over, and those for
+    /// proxies, which it passes only by name. The other clients ignore them.
+    fn to_pass(&self, set: &[(String, String)]) -> Vec<String> {
+        let codex = CLIENTS.iter().find(|client| client.shape == Shape::Codex);
+        let passes = codex.and_then(Client::passes).unwrap_or_default();
+        let mut names: Vec<String> = self.import.needs();
+        names.extend(self.config.variables.iter().cloned());
+        names.extend(self.import.passed().iter().cloned());
+        let proxies = PROXIES.into_iter();
+        let proxies = proxies.flat_map(|name| [name.to_owned(), name.to_lowercase()]);
+        names.extend(proxies.filter(|name| self.machine.env.variable(name).is_some()));
+        names.retain(|name| {
+            let is_set = set.iter().any(|(known, _)| known == name);
+            !is_set && !passes.contains(&name.as_str())
+        });
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn write_config(&self) -> Result<(), u8> {
         if !self.args.import {
             return Ok(());
         }
+        let config = &self.config;
         print(&format!(
             "{HEAD}Backends{HEAD:#} {}\n{}",
             config.path.display(),
@@ -137,7 +166,8 @@ impl<'a> Job<'a> {
 
     /// Returns whether the client has the entry now.
     fn install_into(&self, client: &'static Client) -> Result<bool, String> {
-        let (executable, launch, writing) = (&self.executable, &self.launch, &self.args.writing);
+        let (executable, writing) = (&self.executable, &self.args.writing);
+        let launch = &self.launch_of(client);
         let file = self.machine.file(client, writing.project)?;
         if client.format == Format::Yaml {
             show_snippet(client, &file, launch, writing.name());
@@ -248,22 +278,6 @@ fn offer_sign_ins(config: &Path, env: &Environment, import: &Import) {
             ));
         }
     }
-}
-
-/// The variables that Codex has to pass on: those of the config and of what is taken over, which it passes
-/// only by name. The other clients ignore them.
-fn to_pass(config: &Found, import: &Import, set: &[(String, String)]) -> Vec<String> {
-    let codex = CLIENTS.iter().find(|client| client.shape == Shape::Codex);
-    let passes = codex.and_then(Client::passes).unwrap_or_default();
-    let mut names: Vec<String> = import.needs();
-    names.extend(config.variables.iter().cloned());
-    names.retain(|name| {
-        let is_set = set.iter().any(|(known, _)| known == name);
-        !is_set && !passes.contains(&name.as_str())
-    });
-    names.sort();
-    names.dedup();
-    names
 }
 
 fn executable(env: &Environment) -> Result<Executable, String> {

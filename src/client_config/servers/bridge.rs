@@ -3,7 +3,7 @@
 //! Owns the reading of their command lines. An entry with an option that is not known stays with its client.
 
 use super::members::glob_of_pattern;
-use super::remote::{Limits, OAuth, PROGRAM, Remote, SignIn};
+use super::remote::{Limits, OAuth, PROGRAM, Remote, SignIn, is_proxy};
 use super::text;
 
 /// Where a program would connect to.
@@ -18,6 +18,8 @@ pub(super) struct Target {
     /// Globs of tools that it hides.
     deny: Vec<String>,
     sign_in: Option<SignIn>,
+    /// Node.js runs it, which has variables for certificates.
+    is_of_node: bool,
     /// What it is started with besides, and may depend on.
     unknown: Option<String>,
 }
@@ -74,6 +76,7 @@ fn mcp_remote(words: &[String]) -> Option<Target> {
     let (url, rest) = words.split_first().filter(|(word, _)| is_url(word))?;
     let mut target = Target {
         url: url.clone(),
+        is_of_node: true,
         ..Target::default()
     };
     let mut oauth = OAuth::default();
@@ -171,9 +174,18 @@ impl Target {
         if headers.iter().any(|(name, _)| name.is_empty()) {
             return Err(PROGRAM.to_owned());
         }
+        let of_node = |name: &str| {
+            let mut set = variables.iter().filter(|_| self.is_of_node);
+            let (_, value) = set.find(|(known, value)| known == name && !value.is_empty())?;
+            Some(value.clone())
+        };
+        let proxies = variables.iter().filter(|(name, _)| is_proxy(name));
         Ok(Remote {
             url: text::converted(&self.url, variables)?,
             headers,
+            ca_file: of_node("NODE_EXTRA_CA_CERTS"),
+            proxies: proxies.cloned().collect(),
+            is_unchecked: of_node("NODE_TLS_REJECT_UNAUTHORIZED").as_deref() == Some("0"),
             allow_insecure: self.allow_insecure,
             tools: Limits {
                 allow: None,

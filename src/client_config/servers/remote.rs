@@ -15,6 +15,20 @@ pub(crate) struct Remote {
     pub(crate) tools: Limits,
     /// How it is signed in to; `None` where nothing is said of it.
     pub(crate) sign_in: Option<SignIn>,
+    /// A file with further CA certificates, which need not be there.
+    pub(crate) ca_file: Option<String>,
+    /// The variables that name proxies, with their values.
+    pub(crate) proxies: Vec<(String, String)>,
+    /// Its certificate is not checked.
+    pub(crate) is_unchecked: bool,
+}
+
+/// The variables by which programs are told of proxies, also in lower case.
+pub(crate) const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+/// Whether a variable is one of these.
+pub(crate) fn is_proxy(name: &str) -> bool {
+    PROXIES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Which tools of a server may be called, by globs of the gateway.

@@ -223,8 +223,8 @@ fn distrust(found: &FoundFile) -> Option<String> {
 
 /// Reads the lock beside the config file or, where there can be none, that for the administrator's backends, which
 /// holds beside the other one for what that doesn't have: a user's new file accepts nothing. A lock
-/// that can't be read or kept is a problem where a backend has `tools.pin = "block"`; other configurations run
-/// without it and leave the file as it is. Where it could be read `before`, it counts as it was then.
+/// that can't be read or kept is a problem where a backend that it is for has `tools.pin = "block"`; other
+/// configurations run without it and leave the file as it is. Where it could be read `before`, it counts as it was then.
 fn lock(
     found: &FoundFile,
     env: &Environment,
@@ -232,24 +232,27 @@ fn lock(
     before: Option<LockFile>,
     report: &mut Report,
 ) -> Result<LockFile, String> {
-    let is_used = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
-    let is_pinned = is_used(PinMode::Warn) || is_used(PinMode::Block);
-    let own = backends.iter().filter(|backend| backend.of_administrator);
-    let own: Vec<_> = own.filter(|own| own.tools.pin != PinMode::Off).collect();
+    let is_pinned = |backend: &&Arc<BackendConfig>| backend.tools.pin != PinMode::Off;
+    let pinned: Vec<_> = backends.iter().filter(is_pinned).collect();
+    let own = pinned.iter().filter(|backend| backend.of_administrator);
+    let own: Vec<_> = own.copied().collect();
     let state = env.state_folder().filter(|_| !own.is_empty());
     let of_administrator = state.map(|state| {
         let names: Vec<&str> = own.iter().map(|own| &*own.name).collect();
         move || LockFile::of_administrator(LockFile::administrators_path(&state), &names)
     });
-    let lock = match (lock_of_user(found), of_administrator) {
-        (Ok(_) | Err(_), _) if !is_pinned => {
+    let place = lock_of_user(found);
+    let (lock, is_for) = match (place, of_administrator) {
+        _ if pinned.is_empty() => {
             return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
         }
-        (Ok(file), None) => LockFile::beside(file),
+        (Ok(file), None) => (LockFile::beside(file), &pinned),
         (Ok(file), Some(earlier)) => {
-            LockFile::beside(file).and_then(|lock| Ok(lock.with_those_of(&earlier()?)))
+            let lock = LockFile::beside(file);
+            let both = |lock| with_earlier(lock, earlier(), &own, before.as_ref(), report);
+            (lock.map(both), &pinned)
         }
-        (Err(_), Some(read)) => read(),
+        (Err(_), Some(read)) => (read(), &own),
         (Err(why), _) => {
             if let Some(own) = own.iter().find(|own| own.tools.pin == PinMode::Block) {
                 report.problems.add(format!(
@@ -264,15 +267,43 @@ fn lock(
         return lock;
     };
     if let Some(before) = before {
-        report.misfits.push(format!(
-            "{why}; until it can be read, what it said before holds"
-        ));
+        report.misfits.push(as_before(&why));
         return Ok(before);
     }
-    if is_used(PinMode::Block) {
+    if is_for.iter().any(|of| of.tools.pin == PinMode::Block) {
         report.problems.add(&why);
     }
     Err(why)
+}
+
+/// A lock with what the one for the administrator's backends has besides. Where that can't be read, it costs
+/// nothing that is for other backends.
+fn with_earlier(
+    lock: LockFile,
+    earlier: Result<LockFile, String>,
+    own: &[&Arc<BackendConfig>],
+    before: Option<&LockFile>,
+    report: &mut Report,
+) -> LockFile {
+    let why = match earlier {
+        Ok(earlier) => return lock.with_those_of(&earlier, own),
+        Err(why) => why,
+    };
+    if let Some(before) = before {
+        report.misfits.push(as_before(&why));
+        return lock.with_those_of(before, own);
+    }
+    match own.iter().any(|own| own.tools.pin == PinMode::Block) {
+        true => report.problems.add(&why),
+        false => report
+            .warnings
+            .push(format!("{why}; what was accepted there does not count")),
+    }
+    lock
+}
+
+fn as_before(why: &str) -> String {
+    format!("{why}; until it can be read, what it said before holds")
 }
 
 /// The user's config file that a lock can stand beside; else why there is none.

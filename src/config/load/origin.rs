@@ -294,6 +294,47 @@ mod tests {
     }
 
     #[test]
+    fn what_was_accepted_elsewhere_for_the_administrators_backends_costs_only_those() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let elsewhere = path("sentinel/administrator.lock");
+        std::fs::create_dir(path("sentinel")).unwrap();
+        std::fs::write(path("sentinel.toml"), PINNED).unwrap();
+        std::fs::write(path("sentinel.lock"), lock_of("one")).unwrap();
+        let administrators = |pin: &str| {
+            let team = PINNED.replace("db", "team").replace("9/", "8/");
+            std::fs::write(path("team.toml"), team.replace("block", pin)).unwrap();
+        };
+        let start = || {
+            let env = Environment::new(".").with_state(folder.path());
+            let env = env.with_administrators_file(path("team.toml"));
+            load(&chosen(&path("sentinel.toml")), &env)
+        };
+        let tools = |config: &crate::config::Config| -> Vec<String> {
+            let pins = config.lock.lock.pins();
+            pins.map(|pin| pin.subject.to_string()).collect()
+        };
+        administrators("warn");
+        std::fs::write(&elsewhere, "half of").unwrap();
+        let damaged = "administrator.lock:1: not a lock";
+        let warned = start().unwrap();
+        assert_eq!(tools(&warned), ["one"]);
+        assert!(warned.lock.path.is_ok());
+        assert!(warned.warnings.iter().any(|why| why.contains(damaged)));
+        administrators("block");
+        assert!(start().unwrap_err().first().contains(damaged));
+        // One that could be read counts as it was, beside the other one as it is.
+        std::fs::write(&elsewhere, lock_of("two").replace("db", "team")).unwrap();
+        let started = start().unwrap();
+        assert_eq!(tools(&started), ["one", "two"]);
+        std::fs::write(&elsewhere, "half of").unwrap();
+        std::fs::write(path("sentinel.lock"), lock_of("three")).unwrap();
+        let config = started.origin.unwrap().load(ALL).unwrap();
+        assert_eq!(tools(&config), ["three", "two"]);
+        assert!(config.unused[0].contains(damaged), "{:?}", config.unused);
+    }
+
+    #[test]
     fn the_lock_is_watched_whether_or_not_anything_was_pinned_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Lock;
+use crate::config::BackendConfig;
 
 /// The lock that belongs to a configuration.
 #[derive(Debug, Clone)]
@@ -74,11 +75,17 @@ impl LockFile {
         })
     }
 
-    /// The same with what only the other one has, which is not written here.
-    pub(in crate::config) fn with_those_of(mut self, other: &Self) -> Self {
+    /// The same with what only the other one has of these backends, which is not written here.
+    pub(in crate::config) fn with_those_of(
+        mut self,
+        other: &Self,
+        backends: &[&Arc<BackendConfig>],
+    ) -> Self {
         let lock = Arc::make_mut(&mut self.lock);
         for pin in other.lock.pins() {
-            lock.add(pin.clone());
+            if backends.iter().any(|backend| backend.name == pin.backend) {
+                lock.add(pin.clone());
+            }
         }
         self
     }

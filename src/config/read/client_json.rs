@@ -87,6 +87,7 @@ fn backend(name: String, remote: Remote, start: usize) -> Located<Backend> {
             deny: all_at(remote.tools.deny, start),
             ..Tools::default()
         },
+        ca_file: remote.ca_file.map(|file| at(file, start)),
         oauth: remote.sign_in.map(|sign_in| at(oauth(sign_in), start)),
         ..Backend::default()
     };

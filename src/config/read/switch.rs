@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 use toml::value::{Array, Table, Value};
 
+use crate::client_config::entry::toml_key;
 use crate::text::escape_glob;
 
 /// What is switched.
@@ -35,7 +36,6 @@ struct Edit {
 /// # Errors
 /// What is not there, or can't be edited, for a message.
 pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<String>, String> {
-    let not_toml = |_| "it is not valid TOML".to_owned();
     let document = DeTable::parse(text).map_err(not_toml)?;
     let root = document.get_ref();
     let mut meant: Table = text.parse().map_err(not_toml)?;
@@ -69,13 +69,60 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
     for Edit { at, text: new } in edits {
         edited.replace_range(at, &new);
     }
-    // What was not understood of the file is left to its owner.
     match edited.parse::<Table>() {
         // The same pattern may stand there twice.
         Ok(read) if read == meant && on => Ok(Some(set(&edited, switch, on)?.unwrap_or(edited))),
         Ok(read) if read == meant => Ok(Some(edited)),
-        _ => Err("it is written in a way that can't be edited here; change it by hand".to_owned()),
+        _ => Err(BY_HAND.to_owned()),
     }
+}
+
+/// The text with a further key of a backend, in this table of it or in none.
+///
+/// # Errors
+/// As [`set`], and if it has the key already.
+pub(crate) fn add(
+    text: &str,
+    backend: &str,
+    (table, key): (&str, &str),
+    value: &str,
+) -> Result<String, String> {
+    let document = DeTable::parse(text).map_err(not_toml)?;
+    let at = position(document.get_ref(), backend)?;
+    let entry = entry(document.get_ref(), at).ok_or(BY_HAND)?;
+    let inner = entry.get_ref().get(table);
+    let written = toml_key(key);
+    let edit = match inner.filter(|inner| has_own_place(text, inner, table)) {
+        Some(inner) => insert(text, inner, table, &written, value),
+        None if table.is_empty() => insert(text, entry, "", &written, value),
+        None => insert(text, entry, "", &format!("{table}.{written}"), value),
+    };
+    let edit = edit.ok_or(BY_HAND)?;
+    let mut edited = text.to_owned();
+    edited.replace_range(edit.at, &edit.text);
+    let read = |text: &str| text.parse::<Table>().map_err(|_| BY_HAND.to_owned());
+    let (mut meant, mut one) = (read(text)?, read(&format!("value = {value}"))?);
+    let own = entry_of(&mut meant, at).ok_or(BY_HAND)?;
+    let own = match table {
+        "" => Some(own),
+        table => {
+            let inner = own.entry(table).or_insert_with(|| Table::new().into());
+            inner.as_table_mut()
+        }
+    };
+    let before = own.zip(one.remove("value"));
+    let before = before.map(|(own, value)| own.insert(key.to_owned(), value));
+    match before {
+        Some(None) if read(&edited)? == meant => Ok(edited),
+        _ => Err(BY_HAND.to_owned()),
+    }
+}
+
+/// What was not understood of a file is left to its owner.
+const BY_HAND: &str = "it is written in a way that can't be edited here; change it by hand";
+
+fn not_toml<T>(_: T) -> String {
+    "it is not valid TOML".to_owned()
 }
 
 /// Whether the text has a backend of this name.
@@ -195,7 +242,7 @@ fn deny(
             at: denied.span().start + 1..denied.span().start + 1,
             text: quoted,
         }),
-        (None, _, Some(tools)) if has_own_place(text, tools) => {
+        (None, _, Some(tools)) if has_own_place(text, tools, "tools") => {
             insert(text, tools, "tools", "deny", &format!("[{quoted}]"))
         }
         (None, ..) => insert(text, entry, "", "tools.deny", &format!("[{quoted}]")),
@@ -287,10 +334,10 @@ fn positions<'a>(
 }
 
 /// Whether a table has a header of its own or braces, where keys can be put; else its keys are dotted.
-fn has_own_place(text: &str, table: &Spanned<DeValue<'_>>) -> bool {
+fn has_own_place(text: &str, table: &Spanned<DeValue<'_>>, name: &str) -> bool {
     let written = &text[table.span()];
     let header = written.trim_matches(['[', ']', ' ', '\t']);
-    written.starts_with('{') || written.starts_with('[') && header.ends_with("tools")
+    written.starts_with('{') || written.starts_with('[') && header.ends_with(name)
 }
 
 /// Puts a key into a table: below its name, if it has one, else below its header or at its beginning.
@@ -379,6 +426,39 @@ mod tests {
         assert_eq!(off(inline, Switch::Backend("b")), expected);
         let missing = set(FILE, Switch::Backend("z"), false).unwrap_err();
         assert_eq!(missing, "it has no backend named \"z\"");
+    }
+
+    #[test]
+    fn a_key_is_added_beside_those_that_are_there() {
+        let file = "# mine\n[[backends]]\nname = 'a' # its name\nheaders = { X = 'x' }\n\n\
+            [[backends]]\nname = 'b'\nheaders.X = 'x' # why\n\n[[backends]]\nname = 'c'\n[backends.headers]\nX = 'x'\n";
+        let add = |backend, table, key| add(file, backend, (table, key), "{ env = \"V\" }");
+        for (backend, before, after) in [
+            ("a", "{ X = 'x'", "{ \"Y Z\" = { env = \"V\" }, X = 'x'"),
+            (
+                "b",
+                "name = 'b'\n",
+                "name = 'b'\nheaders.\"Y Z\" = { env = \"V\" }\n",
+            ),
+            (
+                "c",
+                "[backends.headers]\n",
+                "[backends.headers]\n\"Y Z\" = { env = \"V\" }\n",
+            ),
+        ] {
+            let expected = file.replace(before, after);
+            assert_eq!(add(backend, "headers", "Y Z"), Ok(expected), "{backend}");
+            assert!(add(backend, "headers", "X").is_err(), "{backend}");
+            let top = add(backend, "", "bearer").unwrap();
+            let named = format!("name = '{backend}'");
+            let (_, rest) = top.split_once(&named).unwrap();
+            let line = rest.lines().nth(1);
+            assert_eq!(line, Some("bearer = { env = \"V\" }"));
+        }
+        let none = "[[backends]]\nname = 'a'\n";
+        let made = super::add(none, "a", ("headers", "X"), "'x'").unwrap();
+        assert_eq!(made, format!("{none}headers.X = 'x'\n"));
+        assert!(add("z", "", "bearer").is_err());
     }
 
     #[test]

@@ -136,6 +136,12 @@ impl ToolRules {
         self.deny = denied.filter_map(|rule| rule.glob.clone()).collect();
     }
 
+    /// Whether a tool that is not admitted would be, but for what a user adds.
+    pub(crate) fn is_narrowed_away(&self, name: &str) -> bool {
+        let allow = self.allow.as_ref();
+        allow.is_none_or(|allow| allow.is_match(name)) && self.denying(name).all(ToolRule::is_added)
+    }
+
     /// The rules that deny a tool, by its own name.
     pub(crate) fn denying(&self, name: &str) -> impl Iterator<Item = &ToolRule> {
         let rules = self.written.iter();

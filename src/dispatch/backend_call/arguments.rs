@@ -14,6 +14,8 @@ use crate::protocol::{Class, GatewayData, RawJson, RpcError, Tally};
 
 /// Most bytes of the values that a message names.
 const MAX_NAMED: usize = 300;
+/// Whose the rules are, for messages, but those of the administrator.
+const USER: &str = "the user";
 
 /// The params of a call of this tool, with its guarded arguments as the config allows them.
 ///
@@ -27,7 +29,11 @@ pub(super) fn guarded(
     let Some(rules) = backend.config.tools.args_of(&tool.own_name) else {
         return Ok(params);
     };
-    apply(&params, rules).map_err(|why| {
+    let who = match backend.config.of_administrator {
+        true => "the administrator's file",
+        false => USER,
+    };
+    apply(&params, rules, who).map_err(|why| {
         let (backend, tool) = (backend.name(), &tool.exposed);
         tracing::warn!(backend, "a call of {tool} is refused: {why}");
         let message = format!("{backend}: {tool} was not called: {why}; the tool did not run");
@@ -55,7 +61,7 @@ fn check_members(params: &RawJson) -> Result<(), String> {
     Ok(())
 }
 
-fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
+fn apply(params: &RawJson, rules: &[ArgRule], who: &str) -> Result<RawJson, String> {
     check_members(params)?;
     let [at] = params
         .locate_members(["arguments"])
@@ -67,7 +73,7 @@ fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
     if !given.is_object() {
         return Err("its arguments must be an object".to_owned());
     }
-    let Some(arguments) = checked(&given, rules)? else {
+    let Some(arguments) = checked(&given, rules, who)? else {
         return Ok(params.clone());
     };
     let arguments = arguments.into_bytes();
@@ -78,7 +84,7 @@ fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
 }
 
 /// An object with its guarded members as the config allows them; `None` if it is so already.
-fn checked(object: &RawJson, rules: &[ArgRule]) -> Result<Option<RawJson>, String> {
+fn checked(object: &RawJson, rules: &[ArgRule], who: &str) -> Result<Option<RawJson>, String> {
     let members = object
         .members()
         .ok_or("its arguments have a name that can't be read, or too many of them")?;
@@ -102,8 +108,8 @@ fn checked(object: &RawJson, rules: &[ArgRule]) -> Result<Option<RawJson>, Strin
     let mut set = Vec::new();
     for (rule, given) in rules.iter().zip(found) {
         let value = match rule.usage() {
-            ArgUse::Inside(inner) => inside(object, rule, given, inner)?,
-            _ => allowed(rule, given)?.cloned(),
+            ArgUse::Inside(inner) => inside(object, rule, given, inner, who)?,
+            _ => allowed(rule, given, who)?.cloned(),
         };
         if let Some(value) = value
             && given.is_none_or(|given| given.get() != value.as_str())
@@ -120,19 +126,24 @@ fn inside(
     rule: &ArgRule,
     given: Option<&RawValue>,
     inner: &[ArgRule],
+    who: &str,
 ) -> Result<Option<RawJson>, String> {
     let given = given.map(|given| object.part(given));
     // As with the arguments themselves, null is none.
     let given = given.filter(|given| given.as_str() != "null");
     let given = given.unwrap_or_else(|| RawJson::trusted("{}"));
     match given.is_object() {
-        true => checked(&given, inner),
+        true => checked(&given, inner, who),
         false => Err(format!("the argument {:?} must be an object", rule.key)),
     }
 }
 
 /// The value that the backend gets, if it gets one.
-fn allowed<'a>(rule: &'a ArgRule, given: Option<&RawValue>) -> Result<Option<&'a RawJson>, String> {
+fn allowed<'a>(
+    rule: &'a ArgRule,
+    given: Option<&RawValue>,
+    who: &str,
+) -> Result<Option<&'a RawJson>, String> {
     let key = &rule.key;
     let allowed = given.map(|given| rule.allowed(given.get()));
     match (rule.usage(), allowed) {
@@ -140,10 +151,10 @@ fn allowed<'a>(rule: &'a ArgRule, given: Option<&RawValue>) -> Result<Option<&'a
         (ArgUse::Hidden | ArgUse::Inside(_), None) => Ok(None),
         (ArgUse::Fixed(value), None) => Ok(Some(value)),
         (ArgUse::Hidden | ArgUse::Inside(_), Some(None)) => Err(format!(
-            "the user does not allow the argument {key:?}: leave it out"
+            "{who} does not allow the argument {key:?}: leave it out"
         )),
         (ArgUse::Fixed(_), Some(None)) => Err(format!(
-            "the user has set the argument {key:?} to another value: leave it out"
+            "{who} has set the argument {key:?} to another value: leave it out"
         )),
         (ArgUse::Choice, None) => {
             let values = values(rule);
@@ -152,7 +163,7 @@ fn allowed<'a>(rule: &'a ArgRule, given: Option<&RawValue>) -> Result<Option<&'a
             ))
         }
         (ArgUse::Choice, Some(None)) => Err(format!(
-            "the argument {key:?} has a value that the user does not allow; it must be {}",
+            "the argument {key:?} has a value that {who} does not allow; it must be {}",
             values(rule)
         )),
     }
@@ -197,7 +208,7 @@ mod tests {
             rule.add(&mut rules).unwrap();
         }
         let params = RawJson::parse(params.to_owned().into()).unwrap();
-        apply(&params, &rules).map(|params| params.as_str().to_owned())
+        apply(&params, &rules, USER).map(|params| params.as_str().to_owned())
     }
 
     #[test]

@@ -23,34 +23,41 @@ impl CallTarget {
     }
 }
 
-/// Which switch it is; `None` where it is none.
+/// Which switch it is, and who has set it; `None` where it is none.
 fn why(snapshot: &Snapshot, backend: &str, own: &str, kind: Kind) -> Option<String> {
     let config = &snapshot.config;
+    let by = |is_administrators| match (is_administrators, &config.administered) {
+        (true, Some(administered)) => administered.who(),
+        _ => "the user".to_owned(),
+    };
     if !config.gateway.enabled {
-        let who = match config.all_off_by_administrator() {
-            Some(_) => "administrator",
-            None => "user",
-        };
-        return Some(format!("everything is switched off by the {who}"));
+        let is_administrators = config.all_off_by_administrator().is_some();
+        return Some(format!(
+            "everything is switched off by {}",
+            by(is_administrators)
+        ));
     }
     let Some(entry) = config.backends.iter().find(|entry| *entry.name == *backend) else {
         let mut configured = config.configured.iter();
-        return Some(match configured.find(|known| *known.name == *backend) {
-            Some(known) if known.held.is_some() => {
-                "this backend is switched off by the administrator".to_owned()
-            }
-            Some(_) => "this backend is switched off by the user".to_owned(),
-            None => "this backend was removed from the config".to_owned(),
-        });
+        let known = configured.find(|known| *known.name == *backend);
+        return Some(known.map_or_else(
+            || "this backend was removed from the config".to_owned(),
+            |known| {
+                format!(
+                    "this backend is switched off by {}",
+                    by(known.held.is_some())
+                )
+            },
+        ));
     };
     if kind != Kind::Tool {
         return None;
     }
     match (entry.tools.admits(own), entry.tools.hidden_by(own)) {
-        (false, _) if entry.of_administrator => {
-            Some(format!("the tool {own} is switched off by the config"))
+        (false, _) => {
+            let by = by(entry.of_administrator && !entry.tools.is_narrowed_away(own));
+            Some(format!("the tool {own} is switched off by {by}"))
         }
-        (false, _) => Some(format!("the tool {own} is switched off by the user")),
         (true, Some(profile)) => Some(format!("the profile {profile} has no tool {own}")),
         (true, None) => None,
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::account;
 use super::redact::rendered;
 use crate::clock;
 use crate::config::AuditArguments;
@@ -27,6 +28,8 @@ pub(super) struct Gateway {
     pid: u32,
     /// Another one for each run, since process ids are used again.
     instance: Arc<str>,
+    /// The account that it runs as.
+    user: Arc<str>,
 }
 
 impl Gateway {
@@ -34,6 +37,7 @@ impl Gateway {
         Self {
             pid: std::process::id(),
             instance: hex(&rand::random::<[u8; 4]>()).into(),
+            user: account::of_process().into(),
         }
     }
 }
@@ -276,6 +280,7 @@ impl Object {
         object.text("time", Some(time));
         object.number("pid", gateway.pid.into());
         object.text("instance", Some(&gateway.instance));
+        object.text("user", Some(&*gateway.user).filter(|user| !user.is_empty()));
         object
     }
 

@@ -263,7 +263,7 @@ fn members(record: &str) -> Vec<(String, Value)> {
         .map(|(name, value)| {
             let differs = matches!(
                 &*name,
-                "time" | "pid" | "instance" | "seq" | "bytes_sent" | "bytes_received"
+                "time" | "pid" | "instance" | "user" | "seq" | "bytes_sent" | "bytes_received"
             ) || name.ends_with("_ms");
             (name, if differs { Value::Null } else { value })
         })

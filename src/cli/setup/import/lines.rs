@@ -24,6 +24,8 @@ pub(super) struct Became {
     pub(super) name: String,
     pub(super) is_new: bool,
     pub(super) shown_url: String,
+    /// What else is to be said of it.
+    pub(super) notes: Vec<String>,
 }
 
 impl Line {
@@ -34,7 +36,9 @@ impl Line {
                 let sign = if became.is_new { "+" } else { "=" };
                 let (name, url) = (&became.name, &became.shown_url);
                 let why = why_this_name(&self.entry, name, became.is_new);
-                format!("{GOOD}{sign} {name}{GOOD:#} {url}{why}\n")
+                let notes = became.notes.iter().map(|note| one_line(note));
+                let notes: String = notes.map(|note| format!("    {note}\n")).collect();
+                format!("{GOOD}{sign} {name}{GOOD:#} {url}{why}\n{notes}")
             }
             Err(why) => {
                 let (entry, why) = (one_line(&self.entry), one_line(why));

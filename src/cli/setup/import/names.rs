@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::client_config::import::{Imported, Keep, Tokens, variables_of};
+use crate::client_config::import::{Imported, Keep, Tokens, query_values, variables_of};
 use crate::client_config::servers::Remote;
 use crate::config::Config;
 use crate::files;
@@ -59,16 +59,38 @@ impl Names {
         self.taken.extend(kept.map(|(name, _)| name.clone()));
     }
 
-    /// Calls this with the places for secrets.
-    pub(super) fn with_keep<T>(&self, tokens: Tokens, work: impl FnOnce(Keep<'_>) -> T) -> T {
+    /// Calls this with the places for secrets. `has_entry`: an entry is written that can set variables.
+    pub(super) fn with_keep(
+        &self,
+        tokens: Tokens,
+        has_entry: bool,
+        work: impl FnOnce(Keep<'_>) -> Imported,
+    ) -> Imported {
         let is_free = |name: &str, secret: &str| {
             let is_usable = || is_usable(&self.folder.join(name), secret);
             !self.taken.contains(name) && (tokens == Tokens::Env || is_usable())
         };
         work(Keep {
             tokens,
+            has_entry,
             is_free: &is_free,
         })
+    }
+
+    /// A backend as the user's config has it.
+    pub(super) fn backend(&self, name: &str) -> Option<&toml::Value> {
+        let mut backends = self.table.get("backends")?.as_array()?.iter();
+        backends.find(|one| one.get("name").and_then(toml::Value::as_str) == Some(name))
+    }
+
+    /// The variables in the query of a backend's URL, with the values that a server has for them; `None` if that
+    /// is another server.
+    pub(super) fn query_values(
+        &self,
+        backend: &str,
+        remote: &Remote,
+    ) -> Option<Vec<(String, String)>> {
+        query_values(self.backend(backend)?.get("url")?.as_str()?, &remote.url)
     }
 
     /// The variables of the `env` of an entry that a backend of the config needs, with the secrets that
@@ -78,16 +100,14 @@ impl Names {
         backend: &str,
         import: impl FnOnce(Keep<'_>) -> Imported,
     ) -> Vec<(String, String)> {
-        let backends = self.table.get("backends").and_then(toml::Value::as_array);
-        let mut backends = backends.into_iter().flatten();
-        let is_it =
-            |one: &&toml::Value| one.get("name").and_then(toml::Value::as_str) == Some(backend);
         let mut variables = Vec::new();
-        if let Some(found) = backends.find(is_it) {
+        if let Some(found) = self.backend(backend) {
             collect(found, &mut variables);
         }
         let imported = import(Keep {
             tokens: Tokens::Env,
+            // Those of its URL are told by the URL.
+            has_entry: false,
             is_free: &|name, _| variables.contains(&name),
         });
         let mut env = imported.env;

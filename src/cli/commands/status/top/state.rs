@@ -278,22 +278,10 @@ impl Top {
             .as_ref()
             .filter(|_| gateway.follows_config)
             .map(order);
-        let awaits_file = gateway.config.is_none() && gateway.follows_config;
-        match order {
-            None if awaits_file && backend.of_administrator => {
-                self.message = Some(format!(
-                    "there is no config file of yours yet: `sentinel-gateway disable {}` makes one",
-                    backend.name
-                ));
-            }
-            None => {
-                self.message = Some(
-                    "this gateway takes no changes: its config is flags, or a file that was only found in its folder"
-                        .to_owned(),
-                );
-            }
-            order => self.question = order,
+        if order.is_none() {
+            self.message = Some(not_switched(gateway, backend));
         }
+        self.question = order;
     }
 
     /// A switch was set, or not; `set`: whether the file was changed, or why it could not be.
@@ -310,6 +298,26 @@ impl Top {
             Ok(false) => format!("{subject} is switched {word} already"),
             Err(why) => format!("{}: {why}", order.file.display()),
         });
+    }
+}
+
+/// Why a switch has no place in a file, and what to do.
+fn not_switched(gateway: &GatewayStatus, backend: &BackendStatus) -> String {
+    let name = &backend.name;
+    match (&gateway.config, gateway.follows_config) {
+        (None, true) if backend.of_administrator => format!(
+            "there is no config file of yours yet: `sentinel-gateway disable {name}` makes one"
+        ),
+        (None, false) if backend.of_administrator => {
+            "there is no config file of yours, and no home folder to make one in: set HOME where the gateway is started"
+                .to_owned()
+        }
+        (None, _) => format!(
+            "{name} is given by flags alone, so there is no file to switch it in: write it into a sentinel.toml, and start the gateway with that"
+        ),
+        (Some(file), _) => format!(
+            "this gateway takes no changes of {file}, a pipe or a file that was only found in its working folder: start it with --config and a file of yours"
+        ),
     }
 }
 
@@ -427,7 +435,9 @@ mod tests {
         assert!(said.contains("`sentinel-gateway disable c`"), "{said}");
         press(&mut top, KeyCode::Down);
         press(&mut top, KeyCode::Char('x'));
-        assert!(top.message.is_some_and(|why| why.contains("flags")));
+        let said = top.message.unwrap_or_default();
+        assert!(said.starts_with("a is given by flags alone"), "{said}");
+        assert!(said.contains("write it into a sentinel.toml"), "{said}");
         assert_eq!(top.question, None);
     }
 
@@ -446,10 +456,10 @@ mod tests {
         top.update(vec![fixed], Vec::new());
         press(&mut top, KeyCode::Char('x'));
         assert_eq!(top.question, None);
+        let said = top.message.as_deref().unwrap_or_default();
         assert!(
-            top.message
-                .as_ref()
-                .is_some_and(|why| why.contains("flags"))
+            said.contains("changes of /") && said.contains("--config") && !said.contains("flags"),
+            "{said}"
         );
         let order = Order {
             file: "/a.toml".into(),
