@@ -21,7 +21,7 @@ pub(crate) use text::{has_variables, only_variable, passed, variables};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Server {
     /// An MCP server over HTTP.
-    Remote(Remote),
+    Remote(Box<Remote>),
     /// This gateway.
     Ours,
     /// It stays with the client, for this reason.
@@ -50,7 +50,7 @@ pub(crate) fn server(entry: &Entry) -> Server {
     };
     let found = found.and_then(|remote| members::with_members(value, remote));
     match found.and_then(checked) {
-        Ok(remote) => Server::Remote(remote),
+        Ok(remote) => Server::Remote(Box::new(remote)),
         Err(why) => Server::Stays(why),
     }
 }

@@ -101,7 +101,7 @@ fn headers_keep_their_variables_and_take_those_of_the_entry() {
 fn limits_on_tools_and_what_signing_in_takes_come_along() {
     let url = "https://h/mcp";
     let read_all = |value: Value| match read(value.clone()) {
-        Server::Remote(remote) => remote,
+        Server::Remote(remote) => *remote,
         other => panic!("{value}: {other:?}"),
     };
     for (value, allow, deny) in [

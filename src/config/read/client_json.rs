@@ -64,7 +64,7 @@ pub(super) fn document(report: &mut Report) -> Option<File> {
                         .push(format!("{:?} is the backend {name}", entry.name));
                 }
                 names.push(name.clone());
-                backends.push(backend(name, remote, entry.start));
+                backends.push(backend(name, *remote, entry.start));
             }
         }
     }
