@@ -25,7 +25,8 @@ pub(in crate::dispatch) struct RelayHandler<'a> {
 
 impl ServerMessageHandler for RelayHandler<'_> {
     fn notification(&self, notification: Notification) {
-        let mut params = task::related_for_client(notification.params, self.backend);
+        let params = task::related_for_client(notification.params, self.backend);
+        let mut params = params.map(modern::without_ours);
         if notification.method == "notifications/resources/updated" {
             // It goes to all subscriptions, which must know whose URI it is.
             params = params.map(|params| of_backend(&params, self.backend));
