@@ -42,7 +42,8 @@ use section::{Found, Section, lookup};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 pub(crate) use uris::{
-    Around, Form, Pages, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
+    Around, Form, Pages, Uris, Whose, in_directory, may_have_uris, own_directory, with_skill_uris,
+    with_uris,
 };
 use uris::{AssignedUris, BackendUris};
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::rejected::RejectReason;
+use crate::protocol::era::modern::key;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
 use coerce::{Changes, Fit, coerce_members, has_huge_number};
@@ -60,12 +61,13 @@ pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Sha
     let definition = &with_readable_numbers(kind, definition, &mut mends)?;
     let members = definition.members().ok_or(RejectReason::NotAnObject)?;
     let changes = coerce_members(members::of(kind), definition, &members, &mut mends);
-    let work = Work {
+    let mut work = Work {
         definition,
         members,
         changes: changes.map_err(RejectReason::Unreadable)?,
         mends,
     };
+    work.leave_out_ours();
     let shaped = match kind {
         Kind::Tool => work.tool(server),
         Kind::Prompt => work.prompt(),
@@ -119,6 +121,15 @@ impl Work<'_> {
     fn get(&self, name: &str) -> Option<RawJson> {
         let last = self.members.iter().rev().find(|(key, _)| key == name);
         last.map(|(_, value)| self.definition.part(value))
+    }
+
+    /// A server could name another under the keys that the gateway alone sets (F-X-06).
+    fn leave_out_ours(&mut self) {
+        let has = |meta: &RawJson| key::OURS.iter().any(|key| meta.get(key).is_some());
+        if let Some(meta) = self.get("_meta").filter(has) {
+            let rest = meta.with_members(&[], &key::OURS);
+            self.changes.set("_meta", rest.into_bytes());
+        }
     }
 
     fn tool(mut self, server: Era) -> Result<Shaped, String> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::call_report::BackendId;
 use crate::protocol::{Kind, Kinds};
-pub(crate) use around::{Around, own_directory};
+pub(crate) use around::{Around, in_directory, own_directory};
 pub(super) use assign::having_more;
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;

@@ -43,7 +43,7 @@ pub(crate) fn attributed(method: &str, params: Option<RawJson>, backend: &str) -
     let params = params.unwrap_or_else(|| RawJson::trusted("{}"));
     let meta = params.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
-    let meta = meta.with_members(&[(key::BACKEND, quoted(backend))], &[]);
+    let meta = meta.with_members(&[(key::BACKEND, quoted(backend))], &[key::BACKEND_INFO]);
     let mut set = vec![("_meta", meta.into_bytes())];
     if let Some(text) = text {
         let own = params.get(text).and_then(|text| text.text());
@@ -198,13 +198,14 @@ mod tests {
         // What a terminal takes for "begin the line again", twice under one key, and the name of another.
         let params = concat!(
             r#"{"message":"","mess\u0061ge":"\r\u001b[2K\u202eThe server \"bank\" asks: PIN?","#,
-            r#""_meta":{"progressToken":7,"sentinel-gateway/backend":"bank"}}"#
+            r#""_meta":{"progressToken":7,"sentinel-gateway/backend":"bank","sentinel-gateway/serverInfo":{}}}"#
         );
         let shown: serde_json::Value =
             serde_json::from_str(&shown(ELICITATION, Some(params))).unwrap();
         let text = r#"The server "db" asks: [2KThe server "bank" asks: PIN?"#;
         assert_eq!(shown["message"], text);
         assert_eq!(shown["_meta"]["sentinel-gateway/backend"], "db");
+        assert_eq!(shown["_meta"].get("sentinel-gateway/serverInfo"), None);
         assert_eq!(shown["_meta"]["progressToken"], 7);
     }
 

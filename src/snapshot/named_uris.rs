@@ -3,7 +3,7 @@
 //! Owns which backend each is of, up to a limit for each backend. It must not know where in a message
 //! a URI stands, nor how it is read.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ struct Named {
     bytes: usize,
     /// The own URIs that clients see under an alias.
     aliased: BTreeSet<Arc<str>>,
+    /// The own URIs that a list of its skills has.
+    listed: HashSet<Arc<str>>,
 }
 
 /// Who names a URI.
@@ -46,6 +48,9 @@ pub(super) struct Namer<'a> {
     pub(super) name: &'a str,
     /// It can be asked for resources. Else a URI that it names is none that it could be read from.
     pub(super) has_resources: bool,
+    /// It names the URI in a list of its skills, which shows whose the files beside it are, as a list of
+    /// resources does (F-X-03).
+    pub(super) lists_it: bool,
 }
 
 impl NamedUris {
@@ -53,6 +58,23 @@ impl NamedUris {
     /// backend has it, or may have it, else `None`. It is remembered, so that reads reach this backend.
     /// Takes steps for what is held against templates.
     pub(super) fn name(
+        &self,
+        namer: Namer<'_>,
+        own: &str,
+        uris: &Uris,
+        steps: &mut usize,
+    ) -> Option<Arc<str>> {
+        let shown = self.shown(namer, own, uris, steps);
+        if namer.lists_it
+            && let Some(named) = self.0.lock().backends.get_mut(&namer.id)
+            && let Some((own, _)) = named.exposed.get_key_value(own)
+        {
+            named.listed.insert(Arc::clone(own));
+        }
+        shown
+    }
+
+    fn shown(
         &self,
         namer: Namer<'_>,
         own: &str,
@@ -77,7 +99,7 @@ impl NamedUris {
             }
         }
         if !is_of_another && whose != Whose::Unknown {
-            if namer.has_resources {
+            if namer.has_resources || namer.lists_it {
                 tables.add(namer.id, &own, Arc::clone(&own));
             }
             return None;
@@ -117,11 +139,17 @@ impl NamedUris {
         found.all(|other| other == first).then_some(first)
     }
 
-    /// Looks at all of them. With `shows` those that are their backends' own show whose others are.
+    /// Looks at all of them. Those that lists of skills have, or with `shows` all, show whose others are
+    /// where they are their backends' own.
     pub(super) fn look_around(&self, around: &mut Around<'_>, shows: bool) {
         let tables = self.0.lock();
+        let is_listed = |backend, own| {
+            let named = tables.backends.get(backend);
+            named.is_some_and(|named| named.listed.contains(own))
+        };
         for (exposed, (backend, own)) in &tables.by_exposed {
-            around.see(exposed, *backend, shows && exposed == own);
+            let shows = exposed == own && (shows || is_listed(backend, own));
+            around.see(exposed, *backend, shows);
         }
     }
 
@@ -176,24 +204,25 @@ impl Tables {
         owner.is_some_and(|(owner, _)| *owner != backend)
     }
 
-    /// The alias that fits those of the backend's files in the same directory, or one above it: a text
-    /// refers to them by relative paths.
+    /// The alias that fits those of the backend's files below it, in the same directory, or in one above it:
+    /// a text refers to them by relative paths.
     fn alias_beside(&self, backend: BackendId, own: &str) -> Option<String> {
         let named = self.backends.get(&backend)?;
         if named.aliased.is_empty() {
             return None;
         }
-        parents(own).find_map(|directory| {
-            // With the slash after it.
-            let inside = &own[..=directory.len()];
-            let after = named.aliased.range::<str, _>((Included(inside), Unbounded));
-            let files = after.take_while(|file| file.starts_with(inside));
-            let shown = files.take(MAX_BESIDE).find_map(|file| {
-                let exposed = named.exposed.get(file)?;
-                own_directory(directory, file, exposed)
-            });
-            Some(format!("{}{}", shown?, &own[directory.len()..]))
-        })
+        std::iter::once(own)
+            .chain(parents(own))
+            .find_map(|directory| {
+                let inside = &*format!("{directory}/");
+                let after = named.aliased.range::<str, _>((Included(inside), Unbounded));
+                let files = after.take_while(|file| file.starts_with(inside));
+                let shown = files.take(MAX_BESIDE).find_map(|file| {
+                    let exposed = named.exposed.get(file)?;
+                    own_directory(directory, file, exposed)
+                });
+                Some(format!("{}{}", shown?, &own[directory.len()..]))
+            })
     }
 
     fn add(&mut self, backend: BackendId, own: &Arc<str>, exposed: Arc<str>) {
@@ -227,6 +256,7 @@ impl Tables {
             named.order.retain(|known| **known != *own);
             named.bytes -= own.len() + exposed.len();
             named.aliased.remove(own);
+            named.listed.remove(own);
             self.by_exposed.remove(&exposed);
         }
     }
@@ -239,6 +269,7 @@ impl Named {
         let exposed = self.exposed.remove(&own)?;
         self.bytes -= own.len() + exposed.len();
         self.aliased.remove(&own);
+        self.listed.remove(&own);
         Some(exposed)
     }
 }
@@ -266,14 +297,25 @@ mod tests {
     const B: BackendId = BackendId::new(1);
 
     fn name(table: &NamedUris, id: BackendId, own: &str) -> Option<String> {
-        let name = if id == A { "a" } else { "b" };
         let namer = Namer {
             id,
-            name,
+            name: if id == A { "a" } else { "b" },
             has_resources: true,
+            lists_it: false,
         };
         let shown = table.name(namer, own, &Uris::default(), &mut { 1_000 });
         shown.map(|alias| (*alias).to_owned())
+    }
+
+    /// A list of the backend's skills has it. It declares no resources.
+    fn list(table: &NamedUris, id: BackendId, own: &str) {
+        let namer = Namer {
+            id,
+            name: "a",
+            has_resources: false,
+            lists_it: true,
+        };
+        table.name(namer, own, &Uris::default(), &mut { 1_000 });
     }
 
     fn owner(table: &NamedUris, exposed: &str) -> Option<(BackendId, String)> {
@@ -307,6 +349,7 @@ mod tests {
             id: A,
             name: "a",
             has_resources: true,
+            lists_it: false,
         };
         let shown = |own| table.name(namer, own, &Uris::default(), &mut { 0 });
         assert_eq!(shown("x:1"), None, "it is remembered");
@@ -323,6 +366,7 @@ mod tests {
         assert_eq!(alias.as_deref(), Some("s://b/git/SKILL.md"));
         let beside = name(&table, B, "s://git/a/b.md");
         assert_eq!(beside.as_deref(), Some("s://b/git/a/b.md"));
+        assert_eq!(name(&table, B, "s://git").as_deref(), Some("s://b/git"));
         assert_eq!(name(&table, B, "s://other/a"), None);
         let found = table.beneath("s://b/git");
         assert_eq!(found, Some((B, "s://git".into())));
@@ -337,6 +381,27 @@ mod tests {
             ["s://git/a", "s://git"]
         );
         assert_eq!(parents("m://1").count() + parents("x:1").count(), 0);
+    }
+
+    /// As a list of resources does. What results name shows nothing.
+    #[test]
+    fn a_list_of_skills_shows_whose_the_files_beside_its_own_are() {
+        let table = NamedUris::default();
+        let owner_of = |uri| {
+            let mut around = Around::new(uri);
+            table.look_around(&mut around, false);
+            around.owner()
+        };
+        name(&table, A, "s://git/SKILL.md");
+        assert_eq!(owner_of("s://git/a.md"), None);
+        list(&table, A, "s://git/SKILL.md");
+        list(&table, A, "s://db/SKILL.md");
+        for uri in ["s://git/a.md", "s://git/a/b.md", "s://db/a.md"] {
+            assert_eq!(owner_of(uri), Some(A), "{uri}");
+        }
+        assert_eq!(owner_of("s://other/a.md"), None);
+        name(&table, B, "s://git/c.md");
+        assert_eq!(owner_of("s://git/a.md"), None, "it may be of both");
     }
 
     #[test]

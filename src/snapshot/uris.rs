@@ -10,7 +10,7 @@ use super::Snapshot;
 use super::named_uris::{Namer, parents};
 use crate::backend::HttpBackend;
 use crate::call_report::BackendId;
-use crate::catalog::{Around, may_have_uris, with_skill_uris, with_uris};
+use crate::catalog::{Around, in_directory, may_have_uris, with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, Notification, RawJson};
 
@@ -38,7 +38,7 @@ impl Snapshot {
             Ok(mapped) => mapped,
             Err(large) => {
                 let work = |snapshot: &Self, backend: &HttpBackend, text| {
-                    with_uris(text, &mut snapshot.mapping(backend))
+                    with_uris(text, &mut snapshot.mapping(backend, false))
                 };
                 // Rare, and a large future.
                 Box::pin(self.off_loop(backend, large, work)).await
@@ -61,7 +61,7 @@ impl Snapshot {
             return Ok(text);
         }
         match text.as_bytes().len() {
-            ..=SMALL => Ok(with_uris(text, &mut self.mapping(backend))),
+            ..=SMALL => Ok(with_uris(text, &mut self.mapping(backend, false))),
             ..=SEARCHED if !may_have_uris(&text) => Ok(text),
             _ => Err(text),
         }
@@ -81,7 +81,7 @@ impl Snapshot {
             return texts;
         }
         let work = |snapshot: &Self, backend: &HttpBackend, mut texts: T| {
-            let mut map = snapshot.mapping(backend);
+            let mut map = snapshot.mapping(backend, true);
             for text in texts.as_mut() {
                 *text = with_skill_uris(text.clone(), &mut map);
             }
@@ -108,21 +108,26 @@ impl Snapshot {
         mapped.await
     }
 
-    /// The URIs that clients use for those of one message.
-    fn mapping(&self, backend: &HttpBackend) -> impl FnMut(&str) -> Option<Arc<str>> {
+    /// The URIs that clients use for those of one message, which may be a list.
+    fn mapping(
+        &self,
+        backend: &HttpBackend,
+        is_list: bool,
+    ) -> impl FnMut(&str) -> Option<Arc<str>> {
         let mut steps = MESSAGE_STEPS;
-        move |own| self.client_uri_within(backend, own, &mut steps)
+        move |own| self.client_uri_within(backend, own, is_list, &mut steps)
     }
 
     /// The URI that clients use for this one of a backend; `None` if it is the same.
     pub(crate) fn client_uri(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
-        self.client_uri_within(backend, own, &mut { MESSAGE_STEPS })
+        self.client_uri_within(backend, own, false, &mut { MESSAGE_STEPS })
     }
 
     fn client_uri_within(
         &self,
         backend: &HttpBackend,
         own: &str,
+        lists_it: bool,
         steps: &mut usize,
     ) -> Option<Arc<str>> {
         let uris = self.catalog.uris();
@@ -135,6 +140,7 @@ impl Snapshot {
                 id,
                 name: backend.name(),
                 has_resources: backend.capability(&["resources"]).is_some(),
+                lists_it,
             };
             self.named_uris.name(namer, own, uris, steps)
         })
@@ -199,7 +205,7 @@ impl Snapshot {
         let Some((directory, backend, own)) = aliased else {
             return Some((self.owner_around(exposed, false)?, exposed.to_owned()));
         };
-        let own = format!("{own}{}", &exposed[directory.len()..]);
+        let own = in_directory(&own, &exposed[directory.len()..]);
         // What is read says its own URI.
         self.named_uris.set_alias(backend, &own, exposed.into());
         Some((backend, own))

@@ -23,6 +23,8 @@ REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 # Servers of this revision have no resource metadata. The suite lists them in no revision.
 OF_2025_03_26 = ["auth/2025-03-26-oauth-metadata-backcompat", "auth/2025-03-26-oauth-endpoint-fallback"]
 ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
+# Servers of both eras, with which the gateway chooses. The suite's own have one each.
+BEFORE_BOTH = [("legacy", "both"), ("modern", "both")]
 
 
 def main():
@@ -53,7 +55,8 @@ def main():
 
 
 def gateway_runs():
-    return [run(front, back) for run in (ServerRun, ClientRun) for front, back in ERA_PAIRS]
+    servers = [ServerRun(front, back) for front, back in ERA_PAIRS + BEFORE_BOTH]
+    return servers + [ClientRun(front, back) for front, back in ERA_PAIRS]
 
 
 def direct_runs():
@@ -63,7 +66,8 @@ def direct_runs():
 class ServerRun:
     """The suite as the client of the gateway, through a bridge that serves it over HTTP; the example server is the backend.
 
-    A second example server, of the other era, offers the same names and must not interfere.
+    A second example server, of the other era, offers the same names and must not interfere. Beside one of both eras it
+    is of both, too.
     """
 
     side = "server"
@@ -73,7 +77,7 @@ class ServerRun:
         self.name = f"server {front}/{back}"
 
     def scenarios(self, tools, binary):
-        (other,) = REVISION.keys() - {self.back}
+        other = {"legacy": "modern", "modern": "legacy"}.get(self.back, "both")
         with tools.example(self.back) as first, tools.example(other) as second:
             config = write_config(tools.folder / output_name(self.name), {"first": first.url, "second": second.url})
             with tools.bridge(self.front, binary, "--config", config) as bridge:

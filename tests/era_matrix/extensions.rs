@@ -125,29 +125,75 @@ pub fn methods(pair: Pair) -> &'static str {
     "to the backend that declares it"
 }
 
-/// Notifications pass outside of calls where the eras have a way for them.
+/// Notifications pass in calls, and outside of them where the eras have a way for them.
 pub fn notifications(pair: Pair) -> &'static str {
+    const STEP: &str = "notifications/x/step";
     let capabilities = json!({ "experimental": { "x": {} } });
-    let one = pair.fake().tool("one").capabilities(capabilities.clone());
-    let two = pair.fake().tool("two").capabilities(capabilities);
+    let fake = |own: &str| {
+        let step = |method: &str| notification(method, json!({ "from": own }));
+        let stream = Reply::sse().event(step(STEP));
+        let stream = stream.event(step("notifications/y/step"));
+        let fake = pair.fake().tool(own).capabilities(capabilities.clone());
+        fake.always_tool(own, stream.event(pair.text("done")));
+        fake
+    };
+    let (one, two) = (fake("one"), fake("two"));
     let toml = one.entry("a", "experimental = true") + &two.entry("b", "");
-    let mut gateway = pair.gateway_with(&toml, json!({ "experimental": { "x": {} } }));
+    let mut gateway = pair.gateway_with(&toml, capabilities);
     gateway.list_tools();
-    if pair.modern_client() || pair.modern_backend() {
-        return "in calls";
+    // Of a backend that declares it, and whose config lets it pass.
+    for own in ["two", "one"] {
+        assert_eq!(gateway.call(own, json!({})).text(), "done");
     }
-    let declared =
-        |fake: &FakeBackend| fake.next_request("initialize").params()["capabilities"].clone();
-    assert_eq!(declared(&one)["experimental"], json!({ "x": {} }));
-    assert_eq!(declared(&two)["experimental"], Value::Null);
+    assert_eq!(gateway.next_notification(STEP).params()["from"], "one");
+
     gateway.notify("notifications/x/hello", json!({ "n": 1 }));
-    assert_eq!(one.next_request("notifications/x/hello").params()["n"], 1);
-    two.notify_clients("notifications/x/changed", json!({ "from": "two" }));
-    one.notify_clients("notifications/x/changed", json!({ "from": "one" }));
-    let changed = gateway.next_notification("notifications/x/changed");
-    assert_eq!(changed.params()["from"], "one");
+    if pair.pick(true, false, false, false) {
+        let declared = |fake: &FakeBackend| {
+            fake.next_request("initialize").params()["capabilities"]["experimental"].clone()
+        };
+        assert_eq!(declared(&one), json!({ "x": {} }));
+        assert_eq!(declared(&two), Value::Null);
+        assert_eq!(one.next_request("notifications/x/hello").params()["n"], 1);
+    }
+    unsolicited(pair, &mut gateway, &one, &two);
+    let greeted = one.requests_of("notifications/x/hello").len();
+    assert_eq!(greeted, pair.pick(1, 0, 0, 0));
     assert!(two.requests_of("notifications/x/hello").is_empty());
-    "in both directions"
+    pair.pick(
+        "in both directions",
+        "from the server",
+        "from the server, in calls",
+        "from the server, in calls",
+    )
+}
+
+/// What the servers send on streams of their own reaches a legacy client. A modern one gets what it has
+/// subscribed to, and there is no subscription to this.
+fn unsolicited(pair: Pair, gateway: &mut TestGateway, one: &FakeBackend, two: &FakeBackend) {
+    const CHANGED: &str = "notifications/x/changed";
+    const LISTS: &str = "notifications/tools/list_changed";
+    let subscription = pair
+        .modern_client()
+        .then(|| gateway.listen(json!({ "toolsListChanged": true })));
+    for (fake, own) in [(two, "two"), (one, "one")] {
+        let stream = fake.stream(0);
+        stream.event(&notification(CHANGED, json!({ "from": own })));
+        // Comes after it.
+        fake.put_tool(&format!("{own}_more"), json!({}));
+        fake.notify_clients(LISTS, json!({}));
+    }
+    let mut listed = 0;
+    while listed < 4 {
+        match &subscription {
+            Some(subscription) => gateway.next_subscribed(&subscription.id, LISTS),
+            None => gateway.next_notification(LISTS),
+        };
+        listed = gateway.list_tools().len();
+    }
+    if subscription.is_none() {
+        assert_eq!(gateway.next_notification(CHANGED).params()["from"], "one");
+    }
 }
 
 /// Skills of all backends in one list, each read from its own.
@@ -185,6 +231,10 @@ pub fn skills(pair: Pair) -> &'static str {
         let asked = fake.next_request("resources/directory/read");
         assert_eq!(asked.params()["uri"], "skill://git");
     }
+    let root = gateway.ask("resources/directory/read", json!({ "uri": "skill://b" }));
+    assert_eq!(root.result()["resources"][0]["name"], "two");
+    let asked = two.next_request("resources/directory/read");
+    assert_eq!(asked.params()["uri"], "skill://");
     let listed = gateway.ask("skills/list", json!({}));
     let listed = listed.result()["skills"].as_array().unwrap().clone();
     assert_eq!(listed.len(), 2);
@@ -216,7 +266,44 @@ pub fn skills(pair: Pair) -> &'static str {
     }
     drop(gateway);
     skills_at_once(pair, &toml);
+    unlisted_files(pair);
     "merged, each read from its own"
+}
+
+/// Files that only a list of skills names, and those beside them. One of the servers declares no resources.
+fn unlisted_files(pair: Pair) {
+    let fake = |own: &str, more: Value| {
+        let extension = json!({ "extensions": { SKILLS: { "directoryRead": true } } });
+        let fake = pair.fake().tool(own).capabilities(extension);
+        let root = format!("skill://{own}");
+        let entry = json!({ "uri": format!("{root}/SKILL.md"), "frontmatter": { "name": own },
+            "resources": [{ "uri": format!("{root}/a/b.md"), "digest": own }] });
+        let listed = pair.result(json!({ "skills": [entry] }));
+        fake.always("skills/list", Reply::json(&listed));
+        let got = pair.result(json!({ "skill": entry }));
+        fake.always("skills/get", Reply::json(&got));
+        let contents = json!({ "contents": [{ "uri": "skill://any", "text": own }] });
+        fake.always("resources/read", Reply::json(&pair.result(contents)));
+        fake.capabilities(more)
+    };
+    let one = fake("one", json!({ "resources": {} }));
+    let two = fake("two", json!({}));
+    let toml = one.entry("a", "") + &two.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({}));
+    gateway.list_tools();
+    let listed = gateway.ask("skills/list", json!({}));
+    assert_eq!(listed.result()["skills"].as_array().unwrap().len(), 2);
+    for (own, fake) in [("one", &one), ("two", &two)] {
+        let uri = format!("skill://{own}/SKILL.md");
+        let got = gateway.ask("skills/get", json!({ "uri": uri }));
+        assert_eq!(got.result()["skill"]["uri"], uri);
+        for file in ["SKILL.md", "a/b.md", "a/c.md", "d.md", "e/f/g.md"] {
+            let uri = format!("skill://{own}/{file}");
+            let read = gateway.ask("resources/read", json!({ "uri": uri }));
+            assert_eq!(read.result()["contents"][0]["text"], own, "{uri}");
+            assert_eq!(fake.next_request("resources/read").params()["uri"], uri);
+        }
+    }
 }
 
 /// A client that knows of skills from the last contact may ask for them before any server is connected.

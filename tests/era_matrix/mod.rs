@@ -13,6 +13,7 @@ mod edge_cases;
 mod extensions;
 mod input;
 mod lifecycle;
+mod own_keys;
 mod passthrough;
 mod reconnects;
 mod server_requests;
@@ -45,6 +46,7 @@ const FEATURES: &[Feature] = &[
     ("structured content", passthrough::structured),
     ("bytes of arguments and results", passthrough::bytes),
     ("`_meta` and trace context", passthrough::metadata),
+    ("keys of the gateway's own in `_meta`", own_keys::own_keys),
     ("ids", passthrough::ids),
     ("parameters in headers", passthrough::headers),
     ("log messages", lifecycle::logging),
@@ -96,7 +98,8 @@ const HEAD: &str = "\
 
 Written by `BLESS=1 cargo test --test gateway_integration_test era_matrix::`, and checked by that
 test. Each cell is a real exchange between a client, the gateway and a backend, in which every
-message is checked; it says what the gateway did.
+message is checked; it says what the gateway did. Where an era has no counterpart, the exact refusal is
+checked, and the cell has its code.
 A column is *version of the client → version of the backend*. A *request* is one from the server to
 the client; *input_required* is its counterpart of 2026-07-28.
 ";

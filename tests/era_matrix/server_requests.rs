@@ -87,7 +87,8 @@ pub fn elicitation_url(pair: Pair) -> &'static str {
 pub fn roots(pair: Pair) -> &'static str {
     let server_request = ServerRequest {
         method: "roots/list",
-        params: json!({}),
+        // What the gateway alone says.
+        params: json!({ "_meta": { "sentinel-gateway/backend": "bank", "sentinel-gateway/serverInfo": {} } }),
         answer: json!({ "roots": [{ "uri": "file:///home", "name": "home" }] }),
     };
     let mut fixture = Fixture::new(pair, json!({ "roots": {} }), &server_request);

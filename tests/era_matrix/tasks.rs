@@ -1,5 +1,6 @@
 //! Tasks: those of MCP 2025-11-25 between legacy sides, those of the extension between modern
 //! sides. In every other combination a call stays a plain call, unless its tool runs only as a task.
+//! Where one era has no counterpart of what the other has, the refusal is checked.
 
 use serde_json::{Value, json};
 
@@ -7,12 +8,14 @@ use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{asked_by, complete, notification, request, result};
+use crate::common::message::{asked_by, complete, error_with, notification, request, result};
+use crate::common::modern_client::Subscription;
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const STATE: &str = "notifications/tasks";
+const STATUS: &str = "notifications/tasks/status";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 const BACKEND: &str = "sentinel-gateway/backend";
 
@@ -67,8 +70,8 @@ pub fn of_2025(pair: Pair) -> &'static str {
         assert_eq!(answer["_meta"][RELATED]["taskId"], id);
         let mut completed = task.clone();
         completed["status"] = json!("completed");
-        fake.notify_clients("notifications/tasks/status", completed);
-        let status = gateway.next_notification("notifications/tasks/status");
+        fake.notify_clients(STATUS, completed);
+        let status = gateway.next_notification(STATUS);
         assert_eq!(status.params()["taskId"], id);
         ids.push(id);
     }
@@ -85,7 +88,7 @@ pub fn of_2025(pair: Pair) -> &'static str {
 /// A tool that runs only as a task is called by a client that asks for none.
 pub fn required(pair: Pair) -> &'static str {
     if pair.modern_backend() {
-        return "plain call";
+        return plainly_called(pair);
     }
     for is_asked_beside in [false, true] {
         required_and_asked(pair, is_asked_beside);
@@ -95,6 +98,38 @@ pub fn required(pair: Pair) -> &'static str {
         return "as a task of the gateway's own, or of the client's";
     }
     "as a task of the gateway's own"
+}
+
+/// A modern definition can't say so: the tool is called plainly, and a server that demands the extension
+/// says that itself.
+fn plainly_called(pair: Pair) -> &'static str {
+    let fake = pair
+        .fake()
+        .tool_with("t", json!({ "execution": { "taskSupport": "required" } }))
+        .capabilities(json!({ "extensions": { EXTENSION: {} } }));
+    let mut gateway = pair.gateway(&fake);
+    assert_eq!(gateway.list_tools().len(), 1);
+    let answer = gateway.call("t", json!({ "a": 1 }));
+    assert_eq!(answer.text(), r#"t {"a":1}"#);
+    let required = json!({ "requiredCapabilities": { "extensions": { EXTENSION: {} } } });
+    let refusal = error_with(-32021, "t runs only as a task", &required);
+    fake.on_tool("t", Reply::json_as(400, &refusal));
+    let answer = gateway.call("t", json!({}));
+    assert_eq!(answer.message(), "t runs only as a task");
+    assert_eq!(answer.error()["data"], required);
+    assert_eq!(answer.code(), pair.pick(0, -32603, 0, -32021));
+    for called in fake.requests_of("tools/call") {
+        assert!(called.params()["task"].is_null(), "{called:?}");
+        let declared = &called.meta("clientCapabilities")["extensions"][EXTENSION];
+        assert!(declared.is_null(), "{called:?}");
+    }
+    assert_eq!(fake.requests_of("tools/call").len(), 2);
+    pair.pick(
+        "",
+        "plain call; -32603 where the server demands the extension",
+        "",
+        "plain call; -32021 where the server demands the extension",
+    )
 }
 
 /// The server asks on the stream of the result, or beside it on its own one, where the task says whose
@@ -361,8 +396,11 @@ fn between_modern(pair: Pair, extension: &Value) -> &'static str {
 
 /// A subscription gets the states of the tasks that it names, and of no other.
 pub fn subscribed(pair: Pair) -> &'static str {
-    if !(pair.modern_client() && pair.modern_backend()) {
-        return pair.pick("of every task", "no tasks", "no tasks", "");
+    if !pair.modern_client() {
+        return unasked(pair);
+    }
+    if !pair.modern_backend() {
+        return of_kept(pair);
     }
     let extension = json!({ "extensions": { EXTENSION: {} } });
     let fake = |own: &str| {
@@ -418,13 +456,100 @@ pub fn subscribed(pair: Pair) -> &'static str {
     let streams = two.subscribed_streams(STATE, &state("working"));
     let mut old = state("failed");
     old["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": "$id" });
-    streams[0].event(&notification("notifications/tasks/status", old));
+    streams[0].event(&notification(STATUS, old));
     let told = gateway.next_subscribed(&both.id, STATE);
     assert_eq!(told.params()["status"], "failed");
     gateway.cancel(both.id);
     streams.iter().for_each(|stream| stream.wait_until_closed());
     assert!(one.has_subscriber(STATE, &state("working")));
     "of the tasks that it names"
+}
+
+/// A legacy client can't subscribe. A legacy server tells it of every task; the states of a modern one
+/// have another form, and reach none.
+fn unasked(pair: Pair) -> &'static str {
+    let fake = |own: &str| {
+        let can = json!({ "tasks": { "list": {} }, "extensions": { EXTENSION: {} } });
+        pair.fake().tool(own).capabilities(can)
+    };
+    let (one, two) = (fake("one"), fake("two"));
+    let toml = one.entry("a", "") + &two.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({ "extensions": { EXTENSION: {} } }));
+    assert_eq!(gateway.list_tools().len(), 2);
+    let filter = json!({ "notifications": { "taskIds": ["a:1"] } });
+    let refused = gateway.ask("subscriptions/listen", filter);
+    let why = "the gateway does not know the method \"subscriptions/listen\"";
+    assert_eq!((refused.code(), refused.message()), (-32601, why));
+    let state = json!({ "taskId": "1", "status": "working", "ttl": 1000,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" });
+    for (fake, backend) in [(&two, "b"), (&one, "a")] {
+        if !pair.modern_backend() {
+            fake.notify_clients(STATUS, state.clone());
+            let told = gateway.next_notification(STATUS);
+            assert_eq!(told.params()["taskId"], format!("{backend}:1"));
+            assert_eq!(told.params()["status"], "working");
+            continue;
+        }
+        for method in [STATE, STATUS] {
+            fake.stream(0).event(&notification(method, state.clone()));
+        }
+        await_changed_list(fake, &mut gateway, None);
+    }
+    pair.pick("of every task", "none; to subscribe is -32601", "", "")
+}
+
+/// Of a legacy server's tasks a modern client knows those that the gateway keeps for it.
+fn of_kept(pair: Pair) -> &'static str {
+    let can = json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } });
+    let fake = pair.fake().capabilities(can);
+    let fake = fake.tool_with("t", json!({ "execution": { "taskSupport": "required" } }));
+    let state = |id: &str, status: &str| {
+        json!({ "taskId": id, "status": status, "ttl": 1000, "pollInterval": 50,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" })
+    };
+    let gate = Gate::new();
+    fake.on_tool("t", Reply::result(json!({ "task": state("1", "working") })));
+    fake.on(
+        "tasks/get",
+        Reply::result(state("1", "completed")).after(&gate),
+    );
+    fake.on("tasks/result", Reply::json(&pair.text("done")));
+    let mut gateway = pair.gateway_for(&fake, json!({ "extensions": { EXTENSION: {} } }));
+    gateway.list_tools();
+    let kept = gateway.call("t", json!({})).result()["taskId"].clone();
+    let wanted = json!({ "taskIds": [kept, "fake:7"], "toolsListChanged": true });
+    let subscription = gateway.listen(wanted);
+    let honoured = json!({ "taskIds": [kept], "toolsListChanged": true });
+    assert_eq!(subscription.honoured, honoured);
+    fake.notify_clients(STATUS, state("7", "completed"));
+    await_changed_list(&fake, &mut gateway, Some(&subscription));
+    gate.open();
+    let told = gateway.next_subscribed(&subscription.id, STATE);
+    assert_eq!(told.params()["taskId"], kept);
+    assert_eq!(told.params()["status"], "completed");
+    assert_eq!(told.params()["result"]["content"][0]["text"], "done");
+    "of the tasks that the gateway keeps for it"
+}
+
+/// Waits until what the server has sent on its stream is read: its changed list comes last.
+fn await_changed_list(
+    fake: &FakeBackend,
+    gateway: &mut TestGateway,
+    subscription: Option<&Subscription>,
+) {
+    const CHANGED: &str = "notifications/tools/list_changed";
+    let name = format!("tool-{}", fake.port());
+    fake.put_tool(&name, json!({}));
+    fake.notify_clients(CHANGED, json!({}));
+    loop {
+        match subscription {
+            Some(subscription) => gateway.next_subscribed(&subscription.id, CHANGED),
+            None => gateway.next_notification(CHANGED),
+        };
+        if gateway.tool_names().contains(&name) {
+            return;
+        }
+    }
 }
 
 /// Sends a request about a task under the client's id, and asserts that the backend gets its own.

@@ -49,7 +49,8 @@ impl ServerMessageHandler for ConnectionHandler {
         let params = notification
             .params
             .as_ref()
-            .map(modern::without_subscription_id);
+            .map(modern::without_subscription_id)
+            .map(modern::without_ours);
         let _ = self.context.events.send(BackendEvent::Notice {
             backend: self.context.id,
             notification: Notification {

@@ -28,6 +28,18 @@ fn bytes_outside_of_a_mended_member_stay() {
     );
 }
 
+/// As in results: a server could name another. That is no mistake to tell of.
+#[test]
+fn what_only_the_gateway_says_is_left_out() {
+    let text = r#"{"name":"t","inputSchema":{"type":"object"},"_meta":{"sentinel-gateway\/backend":"bank","x":1,"sentinel-gateway/serverInfo":{}}}"#;
+    let shown = shaped(Kind::Tool, text);
+    let expected = r#"{"name":"t","inputSchema":{"type":"object"},"_meta":{"x":1}}"#;
+    for seen in [&shown.legacy, &shown.modern] {
+        assert_eq!(seen.as_str(), expected);
+    }
+    assert_eq!(shown.mends, None);
+}
+
 #[test]
 fn a_definition_in_shape_is_not_copied() {
     let text = r#"{"name":"t","title":"T","inputSchema":{"type":"object","properties":{"a":{"type":7}}},"annotations":{"readOnlyHint":true},"_meta":{},"outputSchema":{"type":"object"}}"#;

@@ -58,12 +58,20 @@ impl<'a> Around<'a> {
 }
 
 /// A backend's own URI of a directory that clients see as `directory`, by a file in it that they see as
-/// `exposed`; `None` if that is not in it.
+/// `exposed`; `None` if that is not in it. That of a root ends with a slash, as `skill://` does: without it
+/// there would be no URI left.
 pub(crate) fn own_directory(directory: &str, exposed: &str, own: &str) -> Option<String> {
     let rest = exposed
         .strip_prefix(directory)
         .filter(|rest| rest.starts_with('/'))?;
-    own.strip_suffix(rest).map(str::to_owned)
+    let above = own.strip_suffix(rest)?;
+    let is_root = above.ends_with([':', '/']);
+    Some(own[..above.len() + usize::from(is_root)].to_owned())
+}
+
+/// The file in a directory that `rest`, which begins with a slash, leads to.
+pub(crate) fn in_directory(directory: &str, rest: &str) -> String {
+    format!("{}{rest}", directory.strip_suffix('/').unwrap_or(directory))
 }
 
 fn is_in(uri: &str, directory: &str) -> bool {
@@ -159,6 +167,31 @@ mod tests {
             ("https://x.example", "https://x.example/2"),
         ] {
             assert_eq!(owner(uri, &[(listed, A)], &[]), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_aliases_is_one_of_the_backend_and_its_root_a_whole_uri() {
+        for (directory, exposed, own, expected) in [
+            ("s://b/git", "s://b/git/a/x", "s://git/a/x", Some("s://git")),
+            ("s://b", "s://b/git/x", "s://git/x", Some("s://")),
+            ("s://b", "s://b/x", "s://x", Some("s://")),
+            (
+                "file://b",
+                "file://b/home/x",
+                "file:///home/x",
+                Some("file:///"),
+            ),
+            ("s:b", "s:b/x", "s:/x", Some("s:/")),
+            ("s:b", "s:b/x", "s:x", None),
+            ("s://b", "s://b2/x", "s://x", None),
+        ] {
+            let found = own_directory(directory, exposed, own);
+            assert_eq!(found.as_deref(), expected, "{directory} {exposed}");
+            if let Some(found) = found {
+                let rest = &exposed[directory.len()..];
+                assert_eq!(in_directory(&found, rest), own);
+            }
         }
     }
 

@@ -27,7 +27,8 @@ impl ServerMessageHandler for RelayHandler<'_> {
     fn notification(&self, notification: Notification) {
         let (backend, method) = (self.backend, &notification.method);
         let params = completion_for_client(method, notification.params, backend.name());
-        let mut params = task::related_for_client(params, &backend.id_prefix);
+        let params = task::related_for_client(params, &backend.id_prefix);
+        let mut params = params.map(modern::without_ours);
         if notification.method == "notifications/resources/updated" {
             // It goes to all subscriptions, which must know whose URI it is.
             params = params.map(|params| of_backend(&params, backend.name()));

@@ -20,12 +20,13 @@ const MODERN_ONLY: [&str; 5] = [
     "requestState",
 ];
 
-/// A modern server's outcome for a legacy client (F-L-04, X-LM-09). `read`: the request was
+/// A modern server's outcome for a legacy client (F-L-04, F-X-06, X-LM-09). `read`: the request was
 /// `resources/read`, for which the legacy era has an error code of its own.
 pub(crate) fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
         Outcome::Result(result) => {
-            let keys = [key::SERVER_INFO, key::SUBSCRIPTION_ID];
+            let [backend, info] = key::OURS;
+            let keys = [key::SERVER_INFO, key::SUBSCRIPTION_ID, backend, info];
             Outcome::Result(modern::without_members(&result, &MODERN_ONLY, &keys))
         }
         Outcome::Error(error) => Outcome::Error(error_from_modern(error, read)),
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn members_of_the_modern_era_are_removed_for_a_legacy_client() {
         let result = RawJson::trusted(
-            r#"{"resultType":"complete","content":[ 1.10 ],"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{},"x":1}}"#,
+            r#"{"resultType":"complete","content":[ 1.10 ],"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{},"sentinel-gateway/backend":"bank","x":1,"sentinel-gateway/serverInfo":{}}}"#,
         );
         let seen = of(outcome_from_modern(Outcome::Result(result), false));
         assert_eq!(seen, r#"{"content":[ 1.10 ],"_meta":{"x":1}}"#);

@@ -34,6 +34,8 @@ pub(crate) mod key {
     /// Of a backend's result: what it calls itself there.
     pub(crate) const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
 
+    /// The keys that the gateway alone sets.
+    pub(crate) const OURS: [&str; 2] = [BACKEND, BACKEND_INFO];
     /// The keys of a request.
     pub(crate) const REQUEST: [&str; 4] = [
         PROTOCOL_VERSION,
@@ -235,6 +237,17 @@ fn stamped(result: &RawJson, meta: RawJson, stamp: ResultStamp) -> RawJson {
 /// The params of a notification without the id of the gateway's own subscription at the server.
 pub(crate) fn without_subscription_id(params: &RawJson) -> RawJson {
     without_key(params, key::SUBSCRIPTION_ID)
+}
+
+/// The params of a notification without the keys of its `_meta` that the gateway alone sets: a server could
+/// name another (F-X-06).
+pub(crate) fn without_ours(object: RawJson) -> RawJson {
+    let has = |meta: RawJson| key::OURS.iter().any(|key| meta.get(key).is_some());
+    let says = object.every("_meta").any(has);
+    match says {
+        true => without_members(&object, &[], &key::OURS),
+        false => object,
+    }
 }
 
 /// An object without this key of its `_meta`.

@@ -102,7 +102,15 @@ function build(more) {
   handle('resources/subscribe', () => ({}));
   handle('resources/unsubscribe', () => ({}));
   handle('completion/complete', () => ({ completion: { values: ['paris', 'park'], total: 2, hasMore: false } }));
+  if (eras === 'both') nameBothEras(server.server);
   return { server, parts: changes.register(server) };
+}
+
+// The SDK's answer to server/discover names modern versions alone: a client of both eras could not choose. It sets its
+// handler after the server is built, and that calls this method.
+function nameBothEras(server) {
+  const discovered = server._ondiscover.bind(server);
+  server._ondiscover = () => ({ ...discovered(), supportedVersions: ['2026-07-28', '2025-11-25'] });
 }
 
 async function read(request) {
