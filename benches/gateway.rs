@@ -28,7 +28,7 @@ use support::sections::{Benchmark, Effort};
 #[derive(Parser)]
 #[command(name = "gateway")]
 struct Args {
-    /// What to measure; without it all but features, instructions and soak
+    /// What to measure; without it all but features, instructions, resources and soak
     sections: Vec<Section>,
     /// Fewer calls in a round, for a first look
     #[arg(long)]

@@ -36,6 +36,9 @@ pub(crate) const FLEET_TOOLS: usize = 200;
 /// How long the last server of a fleet, the slowest, takes to list its tools.
 const FLEET_SLOWEST: Duration = Duration::from_millis(200);
 
+/// Resources of each server of [`Servers::Files`].
+pub(crate) const FILES: usize = 5_000;
+
 /// The servers of a mock process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Servers {
@@ -47,6 +50,9 @@ pub(crate) enum Servers {
     Signed,
     /// [`FLEET`] legacy servers with [`FLEET_TOOLS`] tools each.
     Fleet,
+    /// Three legacy servers with [`FILES`] resources each: two with the same URIs, of which the second has the tools, too, and one with
+    /// others. Results of the tools link to a resource.
+    Files,
 }
 
 impl Servers {
@@ -54,6 +60,7 @@ impl Servers {
         match self {
             Self::Legacy | Self::Modern | Self::Signed => 1,
             Self::Fleet => FLEET,
+            Self::Files => 3,
         }
     }
 
@@ -63,6 +70,7 @@ impl Servers {
             Self::Modern => "modern",
             Self::Signed => "signed",
             Self::Fleet => "fleet",
+            Self::Files => "files",
         }
     }
 }
@@ -71,7 +79,13 @@ impl FromStr for Servers {
     type Err = String;
 
     fn from_str(role: &str) -> std::result::Result<Self, String> {
-        let all = [Self::Legacy, Self::Modern, Self::Signed, Self::Fleet];
+        let all = [
+            Self::Legacy,
+            Self::Modern,
+            Self::Signed,
+            Self::Fleet,
+            Self::Files,
+        ];
         let known = all.into_iter().find(|servers| servers.role() == role);
         known.ok_or_else(|| format!("no servers of the mock: {role}"))
     }
@@ -97,6 +111,7 @@ async fn serve(servers: Servers) -> Result<()> {
             modern: servers == Servers::Modern,
             texts: match servers {
                 Servers::Fleet => Texts::of_fleet(number),
+                Servers::Files => Texts::of_files(number),
                 Servers::Legacy | Servers::Modern | Servers::Signed => Texts::default(),
             },
             list_delay: (number + 1 == FLEET).then_some(FLEET_SLOWEST),

@@ -7,6 +7,7 @@ mod eras;
 mod features;
 mod fleet;
 mod instructions;
+mod resources;
 mod soak;
 mod start;
 
@@ -142,6 +143,7 @@ impl Benchmark {
             Section::Start => self.start(round, results),
             Section::Instructions => self.instructions(results),
             Section::Features => self.features(round, results),
+            Section::Resources => self.resources(results),
             Section::Soak => self.soak(results),
             Section::LegacyToLegacy
             | Section::ModernToModern
@@ -152,6 +154,8 @@ impl Benchmark {
             | Section::Otlp
             | Section::SignedIn
             | Section::SearchMode
+            | Section::Aliased
+            | Section::Unaliased
             | Section::Allocations => Err("not a section of this bench".into()),
         }
     }

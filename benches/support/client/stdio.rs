@@ -57,13 +57,18 @@ impl StdioClient {
 
     /// Lists the tools, which also waits for the backends of a gateway. Returns the time to the end of the response, and the number of tools.
     pub(crate) fn list_tools(&mut self) -> Result<(Duration, usize)> {
+        self.list("tools/list", "\"inputSchema\"")
+    }
+
+    /// The same of another list, whose items have this member once each.
+    pub(crate) fn list(&mut self, method: &str, member: &str) -> Result<(Duration, usize)> {
         let id = self.take_ids(1);
-        let request = self.era.request(id, "tools/list")?;
+        let request = self.era.request(id, method)?;
         let sent = Instant::now();
         self.send(&request)?;
         let time = self.read_response_to(id)?.duration_since(sent);
-        let tools = memchr::memmem::find_iter(&self.line, br#""inputSchema""#).count();
-        Ok((time, tools))
+        let items = memchr::memmem::find_iter(&self.line, member.as_bytes()).count();
+        Ok((time, items))
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {

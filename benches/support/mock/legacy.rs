@@ -25,17 +25,22 @@ pub(super) fn answer(
         return reply::plain(StatusCode::ACCEPTED, "");
     };
     match method {
-        "initialize" => initialize_result(id),
+        "initialize" => initialize_result(id, server.texts.capabilities()),
         "tools/list" => json(id, server.texts.list()),
+        "resources/list" => json(id, server.texts.resources()),
+        "resources/templates/list" => json(
+            id,
+            Bytes::from_static(br#""result":{"resourceTemplates":[]}}"#),
+        ),
         "tools/call" => reply::call(server, id, message),
         "ping" => json(id, Bytes::from_static(br#""result":{}}"#)),
         _ => json(id, reply::error(-32601, "unknown method")),
     }
 }
 
-fn initialize_result(id: &RawValue) -> Response<Body> {
+fn initialize_result(id: &RawValue, capabilities: &str) -> Response<Body> {
     let result = format!(
-        r#""result":{{"protocolVersion":"{LEGACY_VERSION}","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"mock","version":"1"}}}}}}"#
+        r#""result":{{"protocolVersion":"{LEGACY_VERSION}","capabilities":{capabilities},"serverInfo":{{"name":"mock","version":"1"}}}}}}"#
     );
     let mut response = json(id, Bytes::from(result));
     response

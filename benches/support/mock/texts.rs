@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::FLEET_TOOLS;
+use super::{FILES, FLEET_TOOLS};
 use crate::support::call::{TOOLS, write_text};
 
 /// Members of a modern result that may be cached.
@@ -18,6 +18,8 @@ pub(super) const SERVER_INFO: &str =
 pub(super) struct Texts {
     /// Definitions of tools, separated by commas.
     tools: String,
+    /// Definitions of resources. If there are some, results link to the first.
+    resources: Vec<String>,
     /// By size, and whether it is modern; each built on first use.
     results: Mutex<HashMap<(usize, bool), Bytes>>,
 }
@@ -44,11 +46,47 @@ impl Texts {
         Self::with(&(0..FLEET_TOOLS).map(tool).collect::<Vec<_>>())
     }
 
+    /// The texts of one of the servers with resources.
+    pub(super) fn of_files(server: usize) -> Self {
+        let folder = ["rows", "rows", "columns"][server];
+        let file = |number| {
+            format!(
+                r#"{{"uri":"file:///data/{folder}/{number}.json","name":"{folder} {number}","mimeType":"application/json"}}"#
+            )
+        };
+        let tools = if server == 1 {
+            Self::default().tools
+        } else {
+            String::new()
+        };
+        Self {
+            tools,
+            resources: (0..FILES).map(file).collect(),
+            results: Mutex::default(),
+        }
+    }
+
     fn with(tools: &[String]) -> Self {
         Self {
             tools: tools.join(","),
+            resources: Vec::new(),
             results: Mutex::default(),
         }
+    }
+
+    /// The capabilities of a legacy server.
+    pub(super) fn capabilities(&self) -> &'static str {
+        if self.resources.is_empty() {
+            r#"{"tools":{}}"#
+        } else {
+            r#"{"tools":{},"resources":{}}"#
+        }
+    }
+
+    /// The text of a response to `resources/list` after its id.
+    pub(super) fn resources(&self) -> Bytes {
+        let resources = self.resources.join(",");
+        Bytes::from(format!(r#""result":{{"resources":[{resources}]}}}}"#))
     }
 
     /// The text of a response to `tools/list` after its id.
@@ -68,15 +106,20 @@ impl Texts {
         let mut built = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         built
             .entry((bytes, modern))
-            .or_insert_with(|| result(bytes, modern))
+            .or_insert_with(|| result(bytes, modern, self.resources.first()))
             .clone()
     }
 }
 
-fn result(bytes: usize, modern: bool) -> Bytes {
+fn result(bytes: usize, modern: bool, linked: Option<&String>) -> Bytes {
     let mut text = br#""result":{"content":[{"type":"text","text":""#.to_vec();
     write_text(bytes, &mut text);
-    text.extend_from_slice(br#""}],"isError":false"#);
+    text.extend_from_slice(br#""}"#);
+    if let Some(resource) = linked {
+        text.extend_from_slice(br#",{"type":"resource_link","#);
+        text.extend_from_slice(&resource.as_bytes()[1..]);
+    }
+    text.extend_from_slice(br#"],"isError":false"#);
     if modern {
         text.extend_from_slice(br#","resultType":"complete","#);
         text.extend_from_slice(SERVER_INFO.as_bytes());

@@ -58,6 +58,13 @@ pub(crate) enum Section {
     SignedIn,
     #[value(skip)]
     SearchMode,
+    /// 10,000 resources of two backends, with the same URIs: their list from memory, and instructions of a call of the backend whose URIs
+    /// have aliases, and of one beside a backend with other URIs, compared with the same backend alone. Runs only if named.
+    Resources,
+    #[value(skip)]
+    Aliased,
+    #[value(skip)]
+    Unaliased,
     /// Time from exec to the response to `initialize`, and the executable's size.
     Start,
     /// Instructions of a call, counted by valgrind. Runs only if named.
@@ -73,8 +80,13 @@ impl Section {
     /// The sections that run if none is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|section| !matches!(section, Self::Features | Self::Instructions | Self::Soak))
-            .collect()
+        all.filter(|section| {
+            !matches!(
+                section,
+                Self::Features | Self::Instructions | Self::Resources | Self::Soak
+            )
+        })
+        .collect()
     }
 
     pub(crate) fn title(self) -> &'static str {
@@ -103,6 +115,9 @@ impl Section {
             Self::Otlp => "with OTLP, a tenth of the traces",
             Self::SignedIn => "signed in",
             Self::SearchMode => "by call_tool in search mode",
+            Self::Resources => "two backends, the same URIs",
+            Self::Aliased => "of a backend with aliases",
+            Self::Unaliased => "of a backend without, beside another",
             Self::Start => "start",
             Self::Soak => "1,000,000 calls",
             Self::Instructions | Self::Allocations => "1 KiB JSON",
@@ -155,6 +170,7 @@ pub(crate) enum Metric {
     Initialized,
     Listed,
     ListAgain,
+    ResourcesAgain,
     Idle,
     WakeUps,
     Peak,
@@ -179,6 +195,7 @@ impl Metric {
             Self::Initialized => "exec to initialize response",
             Self::Listed => "exec to 10,000 tools listed",
             Self::ListAgain => "10,000 tools listed again",
+            Self::ResourcesAgain => "10,000 resources listed again",
             Self::Idle => "memory, idle",
             Self::WakeUps => "idle, wake-ups per second",
             Self::Peak => "memory, peak",
@@ -199,7 +216,8 @@ impl Metric {
             | Self::Wall
             | Self::Initialized
             | Self::Listed
-            | Self::ListAgain => "ms",
+            | Self::ListAgain
+            | Self::ResourcesAgain => "ms",
             Self::Idle | Self::Peak | Self::Growth | Self::Size => "MiB",
             Self::RequestsPerCall
             | Self::WakeUps

@@ -49,7 +49,7 @@ const PLAIN: Of = Of::Ratio(Route::Plain);
 const ITSELF: Of = Of::Value;
 
 #[rustfmt::skip]
-pub(crate) const TARGETS: [Target; 28] = [
+pub(crate) const TARGETS: [Target; 31] = [
     target("time of one call",                      Small,                P50,                   at_most(RELAY, 1.5),     at_most(RELAY, 1.15)),
     target("calls per second",                      Small,                CallsPerSecond(64),    at_least(RELAY, 0.6),    at_least(RELAY, 0.85)),
     target("calls per second beside plain HTTP",    Small,                CallsPerSecond(64),    None,                    at_least(DIRECT, 0.55)),
@@ -76,6 +76,9 @@ pub(crate) const TARGETS: [Target; 28] = [
     target("a tenth of the traces over OTLP",       Section::Otlp,        CpuPerCall,            at_most(PLAIN, 1.1),     None),
     target("signed in",                             Section::SignedIn,    Metric::Instructions,  at_most(PLAIN, 1.005),   None),
     target("call_tool",                             Section::SearchMode,  Metric::Instructions,  at_most(PLAIN, 1.15),    None),
+    target("10,000 resources from memory",          Section::Resources,   Metric::ResourcesAgain, at_most(ITSELF, 10.0),  None),
+    target("aliases of resources",                  Section::Aliased,     Metric::Instructions,  at_most(PLAIN, 1.03),    None),
+    target("resources without aliases",             Section::Unaliased,   Metric::Instructions,  at_most(PLAIN, 1.005),   None),
     target("start",                                 Start,                Initialized,           at_most(ITSELF, 20.0),   at_most(RELAY, 1.3)),
     target("size of the executable",                Start,                Size,                  at_most(ITSELF, 10.0),   at_most(ITSELF, 10.0)),
     // Allows for memory that the allocator keeps; a leak of one byte for each call exceeds it.

@@ -25,16 +25,20 @@ impl Benchmark {
         }
         let gateway = self.alone(USUAL)?;
         for (route, program) in [(Route::Gateway, &gateway), (Route::Relay, &self.relay)] {
-            let per_call = per_call(program, JSON_SMALL.into())?;
+            let per_call = per_call(program, JSON_SMALL.into(), |_| Ok(()))?;
             results.add(Section::Instructions, Metric::Instructions, route, per_call);
         }
         Ok(())
     }
 }
 
-/// The instructions of one call of a program that is run under valgrind.
-pub(super) fn per_call(program: &Program, call: Call) -> Result<f64> {
-    let more = count(program, call, MANY)? - count(program, call, FEW)?;
+/// The instructions of one call of a program that is run under valgrind. `prepare` comes before the first one.
+pub(super) fn per_call(
+    program: &Program,
+    call: Call,
+    prepare: impl Fn(&mut StdioClient) -> Result<()>,
+) -> Result<f64> {
+    let more = count(program, call, MANY, &prepare)? - count(program, call, FEW, &prepare)?;
     Ok(more / (MANY - FEW) as f64)
 }
 
@@ -47,11 +51,17 @@ pub(super) fn has_valgrind() -> bool {
 }
 
 /// The instructions of a whole run with this many calls.
-fn count(program: &Program, call: Call, calls: usize) -> Result<f64> {
+fn count(
+    program: &Program,
+    call: Call,
+    calls: usize,
+    prepare: impl Fn(&mut StdioClient) -> Result<()>,
+) -> Result<f64> {
     let report = scratch().join("bench-callgrind.out");
     // Removes the report of an earlier run.
     let _ = fs::remove_file(&report);
     let mut client = StdioClient::open(&under_valgrind(program, &report), call)?;
+    prepare(&mut client)?;
     client.concurrent(call, CONCURRENCY, calls)?;
     drop(client);
     let text = fs::read_to_string(&report)?;
