@@ -125,14 +125,19 @@ fn a_task_of_the_server_before_is_refused() {
             let after = after
                 .capabilities(extension.clone())
                 .capabilities(of_2025.clone());
+            let mut state = complete(task(json!({})));
+            if !server_is_modern {
+                let result = state["result"].as_object_mut().unwrap();
+                result.retain(|key, _| !["resultType", "ttlMs"].contains(&key.as_str()));
+            }
             before.on_tool(
                 "t",
                 Reply::result(match server_is_modern {
                     true => task(json!({ "resultType": "task" })),
-                    false => json!({ "task": task(json!({})) }),
+                    false => json!({ "task": state["result"] }),
                 }),
             );
-            before.always("tasks/get", Reply::json(&complete(task(json!({})))));
+            before.always("tasks/get", Reply::json(&state));
             let mut gateway = TestGateway::with_config(&before.entry("db", ""));
             let call = json!({ "name": "t", "arguments": {} });
             let (id, methods) = if client_is_modern {
