@@ -249,6 +249,10 @@ impl Builder {
 
     fn reconfigure(&mut self, new: Reconfigured) {
         let config = new.config;
+        let is_limited = |config: &Config| config.gateway.tool_listing.reads_more;
+        if is_limited(&self.config) != is_limited(&config) {
+            self.kept_results.set_limited(is_limited(&config));
+        }
         self.identity = identity(&config.gateway);
         self.names.reconfigure(&config);
         self.pin_check.reconfigure(&config);

@@ -1,8 +1,8 @@
 //! Results whose text was too large for the client's model.
 //!
 //! Owns the whole text of each, under a handle, for as long as there is room: within a quarter of the
-//! byte budget, the least recently read goes first. It owns pages of a text ([`large_text`]), too, and
-//! the limits of tasks, whose results come later. There is one client in a process, so nobody
+//! byte budget, the least recently read goes first. Where no result is limited any more, all go. It owns pages
+//! of a text ([`large_text`]), too, and the limits of tasks, whose results come later. There is one client in a process, so nobody
 //! else reads them. It must not know requests.
 
 mod array;
@@ -24,12 +24,15 @@ const MAX_TASKS: usize = 1_000;
 /// Longest id of such a task, in bytes.
 const MAX_TASK_ID: usize = 256;
 
+/// Results with their handles, the least recently read first.
+type Results = VecDeque<(String, Arc<KeptResult>)>;
+
 /// The results that are kept. One for the run, shared by all snapshots.
 #[derive(Debug)]
 pub(crate) struct KeptResults {
     budget: Budget,
-    /// The results with their handles, the least recently read first.
-    results: Mutex<VecDeque<(String, Arc<KeptResult>)>>,
+    /// `None` since the config limits no result any more.
+    results: Mutex<Option<Results>>,
     /// The limit of each task, by its id as clients know it, oldest first.
     task_limits: Mutex<VecDeque<(String, Option<usize>)>>,
 }
@@ -49,9 +52,26 @@ impl KeptResults {
     pub(crate) fn new(budget: &Budget) -> Self {
         Self {
             budget: budget.clone(),
-            results: Mutex::default(),
+            results: Mutex::new(Some(VecDeque::new())),
             task_limits: Mutex::default(),
         }
+    }
+
+    /// The config limits results from now on, or no longer: then nothing is kept, since nothing newer would
+    /// ever take its place.
+    pub(crate) fn set_limited(&self, is_limited: bool) {
+        let mut results = self.results.lock();
+        if is_limited {
+            results.get_or_insert_default();
+        } else {
+            *results = None;
+            self.task_limits.lock().clear();
+        }
+    }
+
+    /// Whether results were limited in this run, and are not any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.results.lock().is_none()
     }
 
     /// Makes room for a text that takes so many bytes; `None` if there can't be enough.
@@ -61,6 +81,7 @@ impl KeptResults {
             return None;
         }
         let mut results = self.results.lock();
+        let results = results.as_mut()?;
         let mut held: usize = results.iter().map(|(_, kept)| kept.text.held()).sum();
         // Where other messages fill the budget, those that are kept go for nothing.
         if !self.budget.fits(bytes.saturating_sub(held)) {
@@ -77,8 +98,14 @@ impl KeptResults {
         Some(charge)
     }
 
-    /// Keeps a text in the room that was made for it. Returns the handle.
-    pub(crate) fn keep(&self, text: LargeText, page_tokens: usize, mut charge: Charge) -> String {
+    /// Keeps a text in the room that was made for it. Returns the handle; `None` if results are limited no
+    /// longer.
+    pub(crate) fn keep(
+        &self,
+        text: LargeText,
+        page_tokens: usize,
+        mut charge: Charge,
+    ) -> Option<String> {
         // It is no larger than what was reserved.
         let _ = charge.cover(text.held());
         let kept = KeptResult {
@@ -87,6 +114,7 @@ impl KeptResults {
             _charge: charge,
         };
         let mut results = self.results.lock();
+        let results = results.as_mut()?;
         let handle = loop {
             // Not a number that counts: a handle of an earlier run must not name another result.
             let handle = format!("{:08x}", rand::random::<u32>());
@@ -95,12 +123,13 @@ impl KeptResults {
             }
         };
         results.push_back((handle.clone(), Arc::new(kept)));
-        handle
+        Some(handle)
     }
 
     /// The result with this handle, if it is still kept.
     pub(crate) fn get(&self, handle: &str) -> Option<Arc<KeptResult>> {
         let mut results = self.results.lock();
+        let results = results.as_mut()?;
         let at = results.iter().position(|(known, _)| known == handle)?;
         let entry = results.remove(at)?;
         let kept = Arc::clone(&entry.1);

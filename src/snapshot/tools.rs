@@ -10,7 +10,7 @@ use super::Snapshot;
 use super::activated::Activated;
 use crate::catalog::Entry;
 use crate::catalog::search::{ToolIndex, estimate_tokens, gateway_status, own_tools, read_more};
-use crate::config::{SearchExposes, ToolMode};
+use crate::config::{READ_MORE, SearchExposes, ToolMode};
 use crate::protocol::era::begins_like;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{ClientProfile, Era, Kind, RawJson};
@@ -82,6 +82,13 @@ impl Snapshot {
     /// Whether results of some tools are limited, and the gateway has a tool that shows the rest.
     pub(crate) fn reads_more(&self) -> bool {
         self.config.gateway.tool_listing.reads_more
+    }
+
+    /// Whether `read_more` is the gateway's. A model that was given a handle may call it after the last limit
+    /// was removed: no server has such a tool then, unless it is listed.
+    pub(crate) fn has_read_more(&self) -> bool {
+        let is_listed = || self.catalog.resolve(Kind::Tool, READ_MORE).is_some();
+        self.reads_more() || self.kept_results.is_closed() && !is_listed()
     }
 
     /// Tools of the gateway's own that are listed in any mode.

@@ -4,6 +4,7 @@ use sentinel_gateway::catalog::search::estimate_tokens;
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::complete;
 use crate::common::reply::Reply;
@@ -283,6 +284,60 @@ fn read_more_is_listed_only_where_results_are_limited_and_its_name_is_reserved()
     let mut gateway = TestGateway::with_config(&nothing.entry("none", LIMIT));
     gateway.initialize();
     assert_eq!(gateway.tool_names(), ["read_more"]);
+}
+
+/// Nothing newer would take its place, so it would be kept for ever.
+#[test]
+fn a_reload_that_removes_every_limit_frees_what_is_kept_and_handles_say_so() {
+    let fake = FakeBackend::start().tool("t");
+    let (without, with) = (fake.entry("one", ""), fake.entry("one", LIMIT));
+    let mut gateway = TestGateway::with_config(&with);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["t", "read_more"]);
+    fake.on_tool("t", Reply::text(&lines(200)));
+    let more = split(gateway.call("t", json!({})).text()).1.unwrap();
+    gateway.call("read_more", more.clone()).result();
+    let assert_gone = |gateway: &mut TestGateway| {
+        let answer = gateway.call("read_more", more.clone());
+        assert_eq!(answer.result()["isError"], true);
+        let text = answer.text();
+        assert!(text.contains("Call the tool again"), "{text}");
+    };
+    // What comes after the change is whole: nobody could read on.
+    let gate = Gate::new();
+    fake.on_tool("t", Reply::text(&lines(200)).after(&gate));
+    let late = gateway.start_call("t", json!({}));
+    gate.wait_for(1);
+    gateway.save_config(&without);
+    gateway.next_notification(LIST_CHANGED);
+    gate.open();
+    assert_eq!(gateway.answer(late).text(), lines(200));
+    assert_eq!(gateway.tool_names(), ["t"]);
+    assert_gone(&mut gateway);
+    gateway.save_config(&with);
+    gateway.next_notification(LIST_CHANGED);
+    assert_gone(&mut gateway);
+    fake.on_tool("t", Reply::text(&lines(200)));
+    let more = split(gateway.call("t", json!({})).text()).1.unwrap();
+    let next = gateway.call("read_more", more);
+    assert!(next.text().contains("line number"), "{}", next.text());
+}
+
+/// Without a limit the name is nobody's, so a server may have it.
+#[test]
+fn a_handle_that_is_gone_does_not_take_the_name_from_a_servers_tool() {
+    let (one, two) = (
+        FakeBackend::start().tool("t"),
+        FakeBackend::start().tool("read_more"),
+    );
+    let mut gateway = TestGateway::with_config(&one.entry("one", LIMIT));
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["t", "read_more"]);
+    gateway.save_config(&(one.entry("one", "") + &two.entry("two", "")));
+    while gateway.tool_names() != ["t", "read_more"] || two.requests_of("tools/list").is_empty() {
+        gateway.next_notification(LIST_CHANGED);
+    }
+    assert_eq!(gateway.call("read_more", json!({})).text(), "read_more {}");
 }
 
 #[test]

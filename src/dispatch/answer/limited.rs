@@ -110,7 +110,7 @@ pub(in crate::dispatch) async fn page(
     kept: &KeptResults,
 ) -> Result<Value, String> {
     let result = kept.get(handle).ok_or_else(|| {
-        format!("there is no result {handle:?} any more: newer ones took its place, or it is of an earlier run. Call the tool again")
+        format!("there is no result {handle:?} any more: newer ones took its place, results are no longer limited, or it is of an earlier run. Call the tool again")
     })?;
     let bytes = result.text.len();
     let page = move || {
@@ -145,7 +145,11 @@ fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
     let page = text.page(0, tokens.saturating_sub(NOTICE))?;
     let bytes = text.len();
     let charge = kept.reserve(text.held());
-    let handle = charge.map(|charge| kept.keep(text, tokens, charge));
+    let handle = charge.and_then(|charge| kept.keep(text, tokens, charge));
+    if kept.is_closed() {
+        // The limit was removed while the call ran: nobody could read on.
+        return None;
+    }
     let notice = notice(&page, bytes, handle.as_deref());
     let mut pieces = page.pieces;
     let own_block = add_notice(&mut pieces, notice, &page.next);

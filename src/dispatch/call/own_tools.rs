@@ -43,11 +43,11 @@ pub(super) enum OwnTool {
 /// The own tool that a call is about, if there is one.
 pub(super) fn own_tool(target: &CallTarget, snapshot: &Snapshot) -> Option<OwnTool> {
     let listing = &snapshot.config.gateway.tool_listing;
-    if target.kind != Kind::Tool || !snapshot.has_own_tools() && !listing.has_more_tools() {
+    if target.kind != Kind::Tool {
         return None;
     }
     match target.name.as_str() {
-        READ_MORE if listing.reads_more => Some(OwnTool::ReadMore),
+        READ_MORE if snapshot.has_read_more() => Some(OwnTool::ReadMore),
         GATEWAY_STATUS if listing.tells_status => Some(OwnTool::Status),
         _ if !snapshot.has_own_tools() => None,
         "search_tools" => Some(OwnTool::Search),

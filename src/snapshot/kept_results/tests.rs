@@ -7,7 +7,28 @@ fn text(bytes: usize) -> LargeText {
 fn keep(kept: &KeptResults, bytes: usize) -> Option<String> {
     let text = text(bytes);
     let charge = kept.reserve(text.held())?;
-    Some(kept.keep(text, 256, charge))
+    kept.keep(text, 256, charge)
+}
+
+#[test]
+fn where_results_are_limited_no_longer_all_are_freed_and_none_is_kept() {
+    let budget = Budget::new(400_000);
+    let kept = KeptResults::new(&budget);
+    let handle = keep(&kept, 30_000).unwrap();
+    kept.limit_task("t".to_owned(), Some(300));
+    // A call of before the change is about to keep its result.
+    let late = text(10_000);
+    let charge = kept.reserve(late.held()).unwrap();
+    kept.set_limited(false);
+    assert!(kept.is_closed());
+    assert_eq!(kept.keep(late, 256, charge), None);
+    assert_eq!(keep(&kept, 10), None);
+    assert_eq!((budget.held(), kept.task_limit("t")), (0, None));
+    kept.set_limited(true);
+    assert!(!kept.is_closed() && kept.get(&handle).is_none());
+    let handle = keep(&kept, 10).unwrap();
+    kept.set_limited(true);
+    assert!(kept.get(&handle).is_some());
 }
 
 #[test]
