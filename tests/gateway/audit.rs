@@ -190,6 +190,43 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
 }
 
 #[test]
+fn a_record_of_call_tool_names_the_tool_and_its_backend() {
+    let fake = FakeBackend::start().tool("read").tool("drop");
+    let rules = "tools.rename = { read = \"sql_read\" }\ntools.deny = [\"drop\"]";
+    let mut fixture = Fixture::new(
+        &audit("arguments = \"all\""),
+        &("[gateway]\ntool_mode = \"search\"\n".to_owned() + &fake.entry("db", rules)),
+    );
+    let mut record = |number: usize, arguments: Value| {
+        let _ = fixture.gateway.call("call_tool", arguments);
+        let record = fixture.record(number);
+        assert_eq!(record["method"], "tools/call");
+        record
+    };
+    // The arguments, too, are those of the tool, also where a model writes them as text.
+    for (number, given) in [(1, json!({ "q": 1 })), (2, json!("{\"q\":1}"))] {
+        let called = record(number, json!({ "name": "sql_read", "arguments": given }));
+        let expected = json!({
+            "backend": "db", "tool": "sql_read", "own_tool": "read", "arguments": { "q": 1 },
+            "outcome": "ok", "executed": "yes", "attempts": 1,
+        });
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&called[key], value, "{key} of {called}");
+        }
+    }
+    let denied = record(3, json!({ "name": "drop", "arguments": { "q": 2 } }));
+    let what = (&denied["tool"], &denied["arguments"], denied.get("backend"));
+    assert_eq!(what, (&json!("drop"), &json!({ "q": 2 }), None));
+    let became = (&denied["outcome"], &denied["executed"]);
+    assert_eq!(became, (&json!("error"), &json!("no")));
+    // Without a name there is no other tool.
+    let nameless = record(4, json!({}));
+    let what = (&nameless["tool"], &nameless["executed"]);
+    assert_eq!(what, (&json!("call_tool"), &json!("no")), "{nameless}");
+    assert_eq!((fake.runs("read"), fake.runs("drop")), (2, 0));
+}
+
+#[test]
 fn retries_count_and_what_no_backend_was_sent_has_a_record() {
     let fake = FakeBackend::start().tool("t");
     let gateway_table = "[gateway]\nmax_in_flight = 1\n";

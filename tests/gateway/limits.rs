@@ -219,28 +219,63 @@ fn a_call_repeated_over_and_over_is_refused_in_words_for_a_model() {
     assert_eq!((fake.runs("find"), fake.runs("poll")), (3, 4));
 }
 
+/// Directly or by `call_tool`, with the arguments as an object or as its text, under the tool's own name or not.
+#[test]
+fn repeats_count_however_a_tool_is_called() {
+    let fake = FakeBackend::start().tool("find");
+    let gateway = "[gateway]\ntool_mode = \"search\"\nrepeat_limit = 3\n";
+    let rename = "tools.rename = { find = \"look\" }";
+    let mut gateway = started(&(gateway.to_owned() + &fake.entry("one", rename)));
+    let call = |arguments: Value| json!({ "name": "look", "arguments": arguments });
+    let same = json!({ "q": "x", "n": 1 });
+    gateway.call("look", same.clone()).text();
+    gateway.call("call_tool", call(same.clone())).text();
+    let as_text = call(json!(r#"{"n":1.0,"q":"x"}"#));
+    gateway.call("call_tool", as_text.clone()).text();
+    let direct = gateway.call("look", same.clone());
+    let why = "find was called with exactly these arguments 3 times";
+    refused(&direct, why);
+    for again in [
+        call(same),
+        as_text,
+        json!({ "name": "look", "q": "x", "n": 1 }),
+    ] {
+        refused(&gateway.call("call_tool", again), why);
+    }
+    let other = call(json!({ "q": "y", "n": 1 }));
+    gateway.call("call_tool", other).text();
+    assert_eq!(fake.runs("find"), 4);
+}
+
 /// The same from `call_tool`, and as the result that clients which hide errors get.
 #[test]
 fn a_limit_holds_however_a_tool_is_called() {
-    let fake = FakeBackend::start().tool("t");
     let gateway =
         "[gateway]\ntool_mode = \"search\"\ntool_errors = \"result\"\nalways_listed = [\"t\"]\n";
-    let keys = "tools.rate_per_minute = { t = 2 }";
-    let mut gateway = started(&(gateway.to_owned() + &fake.entry("one", keys)));
-    let by_name = json!({ "name": "t", "arguments": {} });
-    gateway.call("call_tool", by_name.clone()).text();
-    gateway.call("t", json!({})).text();
-    for answer in [
-        gateway.call("call_tool", by_name),
-        gateway.call("t", json!({})),
+    for (keys, why) in [
+        (
+            "tools.rate_per_minute = { t = 2 }",
+            "limit for calls of tools \"t\" is reached",
+        ),
+        (
+            "rate_per_minute = 1\nburst = 2",
+            "its limit for calls is reached",
+        ),
     ] {
-        let result = answer.result();
-        assert_eq!(result["isError"], true);
-        let text = result["content"][0]["text"].as_str().unwrap();
-        assert!(
-            text.contains("limit for calls of tools \"t\" is reached"),
-            "{text}"
-        );
+        let fake = FakeBackend::start().tool("t");
+        let mut gateway = started(&(gateway.to_owned() + &fake.entry("one", keys)));
+        let by_name = json!({ "name": "t", "arguments": {} });
+        gateway.call("call_tool", by_name.clone()).text();
+        gateway.call("t", json!({})).text();
+        for answer in [
+            gateway.call("call_tool", by_name),
+            gateway.call("t", json!({})),
+        ] {
+            let result = answer.result();
+            assert_eq!(result["isError"], true);
+            let text = result["content"][0]["text"].as_str().unwrap();
+            assert!(text.contains(why), "{text}");
+        }
+        assert_eq!(fake.runs("t"), 2);
     }
-    assert_eq!(fake.runs("t"), 2);
 }

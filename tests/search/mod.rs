@@ -4,6 +4,7 @@
 
 mod gateway;
 mod modes;
+mod refusals;
 mod set;
 
 use sentinel_gateway::catalog::search::{Document, Index};

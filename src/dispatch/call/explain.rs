@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::listed::blocked;
 use crate::backend::Answer;
 use crate::catalog::search::{parameters, required};
 use crate::dispatch::call_target::CallTarget;
@@ -24,8 +25,13 @@ pub(super) async fn explained(
     params: &RawJson,
 ) -> Result<Answer, RpcError> {
     let Some(entry) = snapshot.catalog.resolve(Kind::Tool, &target.name) else {
+        // What is blocked or switched off is not found by searching.
+        let is_held =
+            blocked(target, snapshot).is_some() || target.switched_off(snapshot).is_some();
         return answer.map_err(|mut error| {
-            error.message += "; search_tools finds tools by what they do";
+            if !is_held {
+                error.message += "; search_tools finds tools by what they do";
+            }
             error
         });
     };
