@@ -9,6 +9,7 @@ use super::everyday;
 use super::gateway::{SEARCH, call_tool, everyday_gateway, search, servers};
 use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{notification, text as text_result};
 use crate::common::reply::Reply;
@@ -170,6 +171,44 @@ fn the_choice_of_auto_does_not_change_within_a_run() {
     assert_eq!(gateway.tool_names(), ["a", "b"]);
     // Its own tools answer, whatever was listed.
     assert!(search(&mut gateway, json!({ "query": "long" })).contains("- b()"));
+}
+
+/// A first start can't know what a slow backend will list; the next one knows it from the last contact.
+#[test]
+fn auto_counts_what_slow_backends_have_listed_in_an_earlier_run() {
+    let (fast, slow) = (FakeBackend::start().tool("a"), FakeBackend::start());
+    let long = json!({ "description": "long ".repeat(1_000) });
+    slow.put_tool("b", long.clone());
+    let config = "[gateway]\ntool_mode = \"auto\"\nauto_over_tokens = 300\nstartup_wait_ms = 100\n"
+        .to_owned()
+        + &fast.entry("fast", "")
+        + &slow.entry("slow", "");
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Gate::new();
+    let mut tool = json!({ "name": "b", "inputSchema": { "type": "object" } });
+    tool["description"] = long["description"].clone();
+    let list = Reply::result(json!({ "tools": [tool] }));
+    slow.on("tools/list", list.after(&gate));
+    let mut gateway = TestGateway::with_state(folder.path(), &config);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["a"]);
+    gate.open();
+    gateway.wait_for_tool("b");
+    assert_eq!(gateway.tool_names(), ["a", "b"], "the choice stays");
+    drop(gateway);
+    // It is not even connected, or does not list.
+    for held in ["initialize", "tools/list"] {
+        let gate = Gate::new();
+        slow.on(held, Reply::status(503).after(&gate));
+        let mut gateway = TestGateway::with_state(folder.path(), &config);
+        gateway.initialize();
+        assert_eq!(gateway.tool_names(), OWN, "{held}");
+        gateway.modern(json!({}));
+        assert_eq!(gateway.tool_names(), OWN, "{held}");
+        let found = search(&mut gateway, json!({ "query": "long" }));
+        assert!(found.contains("- b()"), "{found}");
+        gate.open();
+    }
 }
 
 #[test]
