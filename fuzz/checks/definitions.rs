@@ -1,5 +1,5 @@
-//! Definitions in any shape: what clients get of them is what the SDKs read, and one that can't be
-//! read costs no other.
+//! Definitions in any shape: what clients get of them is what the specification's schema of their version takes,
+//! and one that can't be read costs no other.
 
 use std::sync::LazyLock;
 
@@ -11,6 +11,7 @@ use sentinel_gateway::protocol::{Era, Kind, Listing, RawJson};
 use serde_json::{Value, json};
 
 use super::rng::Rng;
+use super::schema::{VERSIONS, assert_fits};
 use super::{assert_readable, chance_of};
 
 /// Every kind of item.
@@ -85,10 +86,13 @@ pub fn check(data: &[u8]) {
             }
             for schemas in [Schemas::AsIs, Schemas::Portable] {
                 let listed = list(kind, items.clone(), modern_server, schemas);
-                for (seen, is_legacy) in [(&listed.legacy, true), (&listed.modern, false)] {
+                let (legacy, modern) = VERSIONS.split_at(VERSIONS.len() - 1);
+                for (seen, versions) in [(&listed.legacy, legacy), (&listed.modern, modern)] {
                     assert_eq!(seen[0], valid(kind, "good"), "a good item stays as it is");
                     for item in seen {
-                        assert_is_read(kind, item, is_legacy);
+                        for &version in versions {
+                            assert_fits(version, type_of(kind), item);
+                        }
                         let schema = item["inputSchema"].as_object();
                         let branches = |name: &&str| schema.is_some_and(|s| s.contains_key(*name));
                         let is_plain = !["anyOf", "oneOf", "allOf", "not", "enum"]
@@ -102,49 +106,13 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// What the official SDKs' clients demand of an item.
-fn assert_is_read(kind: Kind, item: &Value, is_legacy: bool) {
-    let is_optional = |name: &str, test: fn(&Value) -> bool| item.get(name).is_none_or(test);
-    assert!(item["name"].is_string(), "{item}");
-    assert!(is_optional("title", Value::is_string), "{item}");
-    assert!(is_optional("description", Value::is_string), "{item}");
-    assert!(is_optional("_meta", Value::is_object), "{item}");
-    assert!(is_optional("icons", Value::is_array), "{item}");
+/// The name of an item's type in the specification's schema.
+pub fn type_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Tool => {
-            assert!(is_optional("annotations", Value::is_object), "{item}");
-            assert!(is_optional("execution", Value::is_object), "{item}");
-            assert_is_object_schema(&item["inputSchema"], item);
-            if is_legacy && item.get("outputSchema").is_some() {
-                assert_is_object_schema(&item["outputSchema"], item);
-            }
-            for hint in [
-                "readOnlyHint",
-                "destructiveHint",
-                "idempotentHint",
-                "openWorldHint",
-            ] {
-                let hint = item.get("annotations").and_then(|hints| hints.get(hint));
-                assert!(hint.is_none_or(Value::is_boolean), "{item}");
-            }
-        }
-        Kind::Prompt => assert!(is_optional("arguments", Value::is_array), "{item}"),
-        Kind::Resource | Kind::Template => {
-            assert!(is_optional("mimeType", Value::is_string), "{item}");
-            assert!(is_optional("annotations", Value::is_object), "{item}");
-        }
-    }
-}
-
-fn assert_is_object_schema(schema: &Value, item: &Value) {
-    assert_eq!(schema["type"], "object", "{item}");
-    if let Some(properties) = schema.get("properties") {
-        let properties = properties.as_object().expect("an object of schemas");
-        assert!(properties.values().all(Value::is_object), "{item}");
-    }
-    if let Some(required) = schema.get("required") {
-        let required = required.as_array().expect("an array of names");
-        assert!(required.iter().all(Value::is_string), "{item}");
+        Kind::Tool => "Tool",
+        Kind::Prompt => "Prompt",
+        Kind::Resource => "Resource",
+        Kind::Template => "ResourceTemplate",
     }
 }
 

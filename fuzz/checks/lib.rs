@@ -20,6 +20,8 @@ pub mod reply;
 pub mod retry_after;
 #[path = "../../tests/common/rng.rs"]
 pub mod rng;
+#[path = "../../tests/field/schema.rs"]
+pub mod schema;
 pub mod sse;
 pub mod token_answer;
 pub mod www_authenticate;

@@ -3,10 +3,10 @@
 //! `FIELD_DEFINITIONS` is the number of generated definitions, 200 unless it is set.
 
 use sentinel_gateway::config::Schemas;
-use sentinel_gateway::protocol::{Kind, RawJson};
+use sentinel_gateway::protocol::RawJson;
 
 use super::schema::{VERSIONS, assert_fits};
-use crate::fuzz::checks::definitions::{KINDS, Listed, definition, list, valid};
+use crate::fuzz::checks::definitions::{KINDS, Listed, definition, list, type_of, valid};
 use crate::fuzz::checks::rng::Rng;
 
 fn count() -> u64 {
@@ -21,15 +21,6 @@ const SETTINGS: [(bool, Schemas); 4] = [
     (false, Schemas::Portable),
     (true, Schemas::Portable),
 ];
-
-fn type_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Tool => "Tool",
-        Kind::Prompt => "Prompt",
-        Kind::Resource => "Resource",
-        Kind::Template => "ResourceTemplate",
-    }
-}
 
 #[test]
 fn every_listed_definition_is_one_of_the_clients_version() {

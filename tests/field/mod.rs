@@ -11,10 +11,11 @@ mod handshake;
 mod introduction;
 mod lists;
 mod network;
-mod schema;
 mod sessions;
 mod table;
 mod words;
+
+use crate::fuzz::checks::schema;
 
 /// The tables with the source of their files, in the order of the page.
 const TABLES: [(&[table::Row], &str); 8] = [

@@ -64,6 +64,9 @@ static VALIDATORS: LazyLock<HashMap<(&str, &str), Validator>> = LazyLock::new(||
 /// Why a value is not of this type in this version.
 pub fn problem(version: &'static str, name: &'static str, value: &Value) -> Option<String> {
     let validator = &VALIDATORS[&(version, name)];
+    if validator.is_valid(value) {
+        return None;
+    }
     let error = validator.iter_errors(value).next()?;
     Some(format!(
         "{version} {name}: {}: {error}",
