@@ -315,8 +315,7 @@ impl<'a> Run<'a> {
         offer: Offer,
         server: &ServerProfile,
     ) -> Option<Contact> {
-        let is_open = |no: &No| matches!(no, No::Undecided | No::Silent | No::AlsoLegacy);
-        if self.seen.iter().any(|(_, no)| is_open(no)) {
+        if self.seen.iter().any(|(_, no)| no.leaves_open()) {
             return None;
         }
         let server = format!("{} {}", server.name, server.version);

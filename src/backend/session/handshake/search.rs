@@ -40,6 +40,8 @@ pub(super) enum No {
     AlsoLegacy,
     /// The answer says nothing about the era: 401, 403, 5xx, a redirect, a reset.
     Undecided,
+    /// The same, and the server says when it may be asked again: 429 or 503 with `Retry-After`.
+    Later,
     /// No answer in time.
     Silent,
     /// `initialize` is refused.
@@ -208,6 +210,16 @@ fn discover_after_all(start: &Start<'_>, seen: &[(Candidate, No)]) -> bool {
     let mut probes = (seen.iter()).filter(|(tried, _)| *tried == Candidate::Discover);
     start.protocol == Protocol::Auto
         && probes.all(|(_, no)| matches!(no, No::Undecided | No::Silent))
+}
+
+impl No {
+    /// Whether the server's era may be another one, or is the client's.
+    pub(super) fn leaves_open(&self) -> bool {
+        matches!(
+            self,
+            Self::Undecided | Self::Later | Self::Silent | Self::AlsoLegacy
+        )
+    }
 }
 
 impl Refusal {
