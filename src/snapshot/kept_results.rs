@@ -24,13 +24,15 @@ const MAX_TASKS: usize = 1_000;
 /// Longest id of such a task, in bytes.
 const MAX_TASK_ID: usize = 256;
 
+/// Results with their handles, the least recently read first.
+type Results = VecDeque<(String, Arc<KeptResult>)>;
+
 /// The results that are kept. One for the run, shared by all snapshots.
 #[derive(Debug)]
 pub(crate) struct KeptResults {
     budget: Budget,
-    /// The results with their handles, the least recently read first; `None` since the config limits no
-    /// result any more.
-    results: Mutex<Option<VecDeque<(String, Arc<KeptResult>)>>>,
+    /// `None` since the config limits no result any more.
+    results: Mutex<Option<Results>>,
     /// The limit of each task, by its id as clients know it, oldest first.
     task_limits: Mutex<VecDeque<(String, Option<usize>)>>,
 }

@@ -74,6 +74,31 @@ impl RequestTrace {
         self.context.span().span_context().trace_id().to_string()
     }
 
+    /// What the span and the duration say.
+    fn shared(&self, ended: &Ended<'_>, error: Option<&str>) -> Vec<KeyValue> {
+        let mut shared = vec![
+            KeyValue::new(names::METHOD, self.method),
+            KeyValue::new(names::TRANSPORT, "pipe"),
+        ];
+        shared.extend(named(ended.target, ended.backend.is_some()));
+        shared.extend(failed(error, ended.code));
+        let version = ended.protocol_version;
+        shared.extend(
+            version.map(|version| KeyValue::new(names::PROTOCOL_VERSION, version.to_owned())),
+        );
+        shared
+    }
+
+    /// What tells the series of a success apart.
+    fn key(&self, ended: &Ended<'_>) -> String {
+        let name = match ended.target {
+            Some((Kind::Tool | Kind::Prompt, name)) => name,
+            _ => "",
+        };
+        let version = ended.protocol_version.unwrap_or_default();
+        [self.method, name, version].join("\0")
+    }
+
     /// The request has ended so.
     pub(crate) fn end(&self, ended: &Ended<'_>) {
         if self.has_ended.swap(true, Relaxed) {
@@ -82,31 +107,13 @@ impl RequestTrace {
         let instruments = &self.telemetry.0.instruments;
         instruments.in_flight.add(-1, &[]);
         let error = error_type(ended.failure, ended.code);
-        let shared = || {
-            let mut shared = vec![
-                KeyValue::new(names::METHOD, self.method),
-                KeyValue::new(names::TRANSPORT, "pipe"),
-            ];
-            shared.extend(named(ended.target, ended.backend.is_some()));
-            shared.extend(failed(error.as_deref(), ended.code));
-            let version = ended.protocol_version;
-            shared.extend(
-                version.map(|version| KeyValue::new(names::PROTOCOL_VERSION, version.to_owned())),
-            );
-            shared
-        };
+        let shared = || self.shared(ended, error.as_deref());
         let key = match (&error, ended.backend) {
-            (None, Some(_)) => [
-                self.method,
-                ended.target.map_or("", |(_, target)| target),
-                ended.protocol_version.unwrap_or_default(),
-            ]
-            .join("\0"),
+            (None, Some(_)) => self.key(ended),
             _ => String::new(),
         };
-        instruments
-            .server
-            .record(self.begun.elapsed(), &key, &shared);
+        let lasted = self.begun.elapsed();
+        instruments.server.record(lasted, &key, &shared);
         if ended.attempts > 1 {
             let retries = u64::from(ended.attempts - 1);
             let backend = ended.backend.unwrap_or_default().to_owned();

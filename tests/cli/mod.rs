@@ -203,27 +203,37 @@ fn lone_surrogates_of_a_backend_are_forwarded_unchanged() {
 
 #[test]
 pub(crate) fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
-    let mut process = Process::start("[gateway]\nnaem = 1\n\n[[backends]]\nname = 'UPPER'\n");
-    process.send(r#"{"jsonrpc":"2.0","method":"notifications/early"}"#);
-    process.send(INITIALIZE);
-    let answer = process.answer();
-    assert_eq!(
-        (&answer["id"], &answer["error"]["code"]),
-        (&json!("i"), &json!(-32603))
-    );
-    let message = answer["error"]["message"].as_str().unwrap().to_owned();
-    let problems: Vec<&str> = message.lines().collect();
-    assert_eq!(problems.len(), 3, "{message}");
-    for (problem, words) in problems.iter().zip(["naem", "url: missing", "UPPER.name"]) {
-        assert!(
-            problem.contains("sentinel.toml:") && problem.contains(words),
-            "{message}"
+    let discover = json!({ "jsonrpc": "2.0", "id": "d", "method": "server/discover", "params": { "_meta": {} } });
+    let list = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list" });
+    // Whatever the client's first request is, in either era.
+    for (first, id) in [
+        (INITIALIZE.to_owned(), json!("i")),
+        (discover.to_string(), json!("d")),
+        (list.to_string(), json!(7)),
+        (PING.to_owned(), json!("p")),
+    ] {
+        let mut process = Process::start("[gateway]\nnaem = 1\n\n[[backends]]\nname = 'UPPER'\n");
+        process.send(r#"{"jsonrpc":"2.0","method":"notifications/early"}"#);
+        process.send(&first);
+        let answer = process.answer();
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&id, &json!(-32603))
         );
+        let message = answer["error"]["message"].as_str().unwrap().to_owned();
+        let problems: Vec<&str> = message.lines().collect();
+        assert_eq!(problems.len(), 3, "{message}");
+        for (problem, words) in problems.iter().zip(["naem", "url: missing", "UPPER.name"]) {
+            assert!(
+                problem.contains("sentinel.toml:") && problem.contains(words),
+                "{message}"
+            );
+        }
+        assert!(process.rest().is_empty());
+        let (code, log) = process.exit();
+        assert_eq!(code, Some(2));
+        assert!(log.contains("naem") && log.contains("UPPER"), "{log}");
     }
-    assert!(process.rest().is_empty());
-    let (code, log) = process.exit();
-    assert_eq!(code, Some(2));
-    assert!(log.contains("naem") && log.contains("UPPER"), "{log}");
 }
 
 #[test]

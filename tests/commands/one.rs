@@ -143,7 +143,13 @@ pub(crate) fn call_and_the_like_accept_no_tool() {
         &["read", "file:///a"],
         &["prompt", "p"],
         &["tools", "typed"],
+        &["tools"],
+        &["tools", "--tokens"],
+        &["search", "typed"],
+        &["prompts"],
+        &["resources"],
         &["check"],
+        &["check", "--json"],
     ] {
         assert_eq!(shell.run(args).code, 0, "{args:?}");
         assert!(!lock.exists(), "{args:?}");
@@ -151,7 +157,18 @@ pub(crate) fn call_and_the_like_accept_no_tool() {
     assert_eq!(shell.run(&["pin"]).code, 0);
     let accepted = std::fs::read(&lock).unwrap();
     fake.put_tool("typed", json!({ "description": "another" }));
-    assert_eq!(shell.run(&["call", "typed"]).code, 0);
+    for args in [
+        &["call", "typed"][..],
+        &["tools", "typed"],
+        &["tools"],
+        &["search", "typed"],
+        &["check"],
+    ] {
+        assert_eq!(shell.run(args).code, 0, "{args:?}");
+        assert_eq!(std::fs::read(&lock).unwrap(), accepted, "{args:?}");
+    }
+    // It only shows what has changed.
+    assert_eq!(shell.run(&["pin", "--dry-run"]).code, 1);
     assert_eq!(std::fs::read(&lock).unwrap(), accepted);
 }
 

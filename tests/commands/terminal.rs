@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::common::fake::OnConnect;
 use crate::common::gate::Gate;
 use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
 
@@ -136,14 +137,37 @@ pub(crate) fn progress_names_the_backends_that_are_missing() {
 
 #[test]
 pub(crate) fn a_silent_backend_costs_the_timeout_and_says_so() {
-    let (gate, up) = (Gate::new(), FakeBackend::start().tool("a"));
-    let [silent, slow] = [0; 2].map(|_| FakeBackend::start().tool("b"));
-    silent.on("initialize", initialized("s").after(&gate));
-    slow.on(
+    let gate = Gate::new();
+    let held = |fake: FakeBackend, kind: &str| {
+        fake.always(kind, initialized("s").after(&gate));
+        fake
+    };
+    let tool = || FakeBackend::start().tool("b");
+    let every = || tool().prompt("p").resource("x://1").template("x://{a}");
+    let silent_probe = tool().refusing_modern(initialized("s").after(&gate));
+    let unread = tool();
+    unread.set_on_connect(&[OnConnect::Stall; 20]);
+    let silent = "no answer within 1 s: try a longer --timeout";
+    let slow = "it is connected, but its lists have not come within 1 s: try a longer --timeout";
+    let lists = [
         "tools/list",
-        Reply::result(json!({ "tools": [] })).after(&gate),
-    );
-    let shell = Shell::over(&[("silent", &silent), ("slow", &slow), ("up", &up)]);
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+    ];
+    // What is missing, as error or as a list that has not come.
+    let mut cases = vec![
+        (unread, Some(silent), None),
+        (held(tool(), "initialize"), Some(silent), None),
+        (held(tool(), "tools/list"), Some(slow), None),
+        (silent_probe, Some(silent), None),
+        (tool(), None, None),
+    ];
+    cases.extend(lists.map(|list| (held(every(), list), None, Some(list))));
+    let names: Vec<String> = (0..cases.len()).map(|at| format!("b{at}")).collect();
+    let all = names.iter().zip(&cases);
+    let all: Vec<_> = all.map(|(name, (fake, ..))| (&**name, fake)).collect();
+    let shell = Shell::over(&all);
     let begun = Instant::now();
     let ended = shell.run(&["check", "--timeout", "1", "--json"]);
     assert!(
@@ -154,14 +178,14 @@ pub(crate) fn a_silent_backend_costs_the_timeout_and_says_so() {
     assert_eq!(ended.code, 1);
     let report = ended.json();
     assert_eq!(report["timeout_secs"], 1);
-    let errors = report["backends"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["error"].clone());
-    let silent = "no answer within 1 s: try a longer --timeout";
-    let slow = "it is connected, but its lists have not come within 1 s: try a longer --timeout";
-    assert_eq!(Value::from_iter(errors), json!([silent, slow, null]));
+    let rows = report["backends"].as_array().unwrap();
+    for (row, (_, error, missing)) in rows.iter().zip(&cases) {
+        assert_eq!(row["error"], json!(error), "{row}");
+        let lists = row["failed_lists"].as_array().unwrap().iter();
+        let lists: Vec<&Value> = lists.map(|failed| &failed["list"]).collect();
+        let expected: Vec<&str> = missing.iter().copied().collect();
+        assert_eq!(lists, expected, "{row}");
+    }
     gate.open();
     for seconds in ["0", "x", "3601"] {
         assert_eq!(shell.run(&["check", "--timeout", seconds]).code, 2);

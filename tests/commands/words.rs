@@ -41,15 +41,40 @@ pub(crate) fn a_401_without_credentials_says_which_key_it_needs() {
 
 #[test]
 pub(crate) fn a_header_of_the_config_counts_as_a_credential() {
-    let fake = FakeBackend::start();
-    fake.always("server/discover", Reply::status(401));
-    fake.always("initialize", Reply::status(401));
-    let out = bare(
-        &[("one", &fake)],
-        &["check", "--header", "one:X-Api-Key=abc"],
-    )
-    .out;
-    assert!(out.contains("refuses our credentials"), "{out}");
+    for (status, header) in [
+        (401, "X-Api-Key=abc"),
+        (403, "X-Api-Key=abc"),
+        (401, "Authorization=Basic YTpi"),
+        (401, "Cookie=session=abc"),
+    ] {
+        let fake = FakeBackend::start();
+        fake.always("server/discover", Reply::status(status));
+        fake.always("initialize", Reply::status(status));
+        let header = format!("one:{header}");
+        let out = bare(&[("one", &fake)], &["check", "--header", &header]).out;
+        assert!(out.contains("refuses our credentials"), "{header}: {out}");
+    }
+}
+
+/// Some servers list for everybody, and ask for credentials later.
+#[test]
+pub(crate) fn a_401_to_a_list_or_a_call_says_it_too() {
+    for (status, words) in [
+        (401, "the server wants a sign-in or a token (HTTP 401)"),
+        (403, "the server refuses access (HTTP 403)"),
+    ] {
+        for (kind, args) in [
+            ("tools/call", &["call", "t"][..]),
+            ("tools/list", &["check"]),
+        ] {
+            let fake = FakeBackend::start().tool("t");
+            fake.always(kind, Reply::status(status));
+            let ended = bare(&[("one", &fake)], args);
+            let said = ended.out + &ended.err;
+            let key = "give this backend a token: bearer = { env = ";
+            assert!(said.contains(words) && said.contains(key), "{kind}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -66,6 +91,21 @@ pub(crate) fn a_misspelt_tool_is_answered_with_the_one_that_was_meant() {
         "unknown tool \"one__write_query\"; did you mean \"write_query\"?\n"
     );
     assert_eq!(meant("other"), "unknown tool \"other\"\n");
+    // The name of a prompt, and of a tool that is to be shown.
+    let fake = FakeBackend::start().prompt("review").tool("read_query");
+    let shell = Shell::over(&[("one", &fake)]);
+    for (args, words) in [
+        (
+            ["prompt", "reviw"],
+            "unknown prompt \"reviw\"; did you mean \"review\"?\n",
+        ),
+        (
+            ["tools", "read_qurey"],
+            "there is no tool \"read_qurey\"; did you mean \"read_query\"?\n",
+        ),
+    ] {
+        assert_eq!(shell.run(&args).err, words);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Forward proxies that record what they are asked for: an HTTP proxy, and one for SOCKS 5
 //! (RFC 1928).
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -48,7 +49,12 @@ impl Proxy {
 
     /// The same for a SOCKS proxy that resolves names itself.
     pub fn socks_url(&self) -> String {
-        format!("socks5h://127.0.0.1:{}", self.port)
+        self.url_with("socks5h")
+    }
+
+    /// Its URL with this scheme.
+    pub fn url_with(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// The head of the first request of each connection.
@@ -92,11 +98,21 @@ async fn relay_socks(
     client.write_all(&[5, 0]).await?;
     let mut request = [0; 4];
     client.read_exact(&mut request).await?;
-    assert_eq!(request, [5, 1, 0, 3], "CONNECT to a name");
-    let mut host = vec![0; client.read_u8().await?.into()];
-    client.read_exact(&mut host).await?;
+    assert_eq!(request[..3], [5, 1, 0], "CONNECT");
+    let host = match request[3] {
+        1 => {
+            let mut address = [0; 4];
+            client.read_exact(&mut address).await?;
+            Ipv4Addr::from(address).to_string()
+        }
+        kind => {
+            assert_eq!(kind, 3, "a name");
+            let mut name = vec![0; client.read_u8().await?.into()];
+            client.read_exact(&mut name).await?;
+            String::from_utf8_lossy(&name).into_owned()
+        }
+    };
     let asked = client.read_u16().await?;
-    let host = String::from_utf8_lossy(&host).into_owned();
     heads.lock().unwrap().push(format!("{host}:{asked}"));
     let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;

@@ -83,11 +83,11 @@ impl Identity {
         Self::self_signed_with(names, |_| {})
     }
 
-    /// The same, expired.
-    pub fn self_signed_expired(names: &[&str]) -> Self {
+    /// The same, valid from the beginning of one year to that of another.
+    pub fn self_signed_in(names: &[&str], from: i32, to: i32) -> Self {
         Self::self_signed_with(names, |params| {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
         })
     }
 
@@ -97,6 +97,11 @@ impl Identity {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         change(&mut params);
         Self::new(&params.self_signed(&key).unwrap(), &key)
+    }
+
+    /// The certificate, as PEM.
+    pub fn pem(&self) -> &str {
+        &self.certificate_pem
     }
 
     /// Certificate and key as files.
@@ -145,7 +150,8 @@ impl Authority {
     }
 }
 
-fn file(text: &str) -> NamedTempFile {
+/// A file with this text, as for `ca_file`.
+pub fn file(text: &str) -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file

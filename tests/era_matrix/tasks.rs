@@ -476,7 +476,7 @@ fn unasked(pair: Pair) -> &'static str {
     let toml = one.entry("a", "") + &two.entry("b", "");
     let mut gateway = pair.gateway_with(&toml, json!({ "extensions": { EXTENSION: {} } }));
     assert_eq!(gateway.list_tools().len(), 2);
-    let filter = json!({ "notifications": { "taskIds": ["a:1"] } });
+    let filter = json!({ "notifications": { "taskIds": [one.task_id("a", "1")] } });
     let refused = gateway.ask("subscriptions/listen", filter);
     let why = "the gateway does not know the method \"subscriptions/listen\"";
     assert_eq!((refused.code(), refused.message()), (-32601, why));
@@ -486,7 +486,7 @@ fn unasked(pair: Pair) -> &'static str {
         if !pair.modern_backend() {
             fake.notify_clients(STATUS, state.clone());
             let told = gateway.next_notification(STATUS);
-            assert_eq!(told.params()["taskId"], format!("{backend}:1"));
+            assert_eq!(told.params()["taskId"], fake.task_id(backend, "1"));
             assert_eq!(told.params()["status"], "working");
             continue;
         }

@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = rows! {
     "8.01" "a healthy start, as clients start it" => "nothing on stderr; what the user asks for, and problems", quiet_start;
     "8.02" "the end, by EOF or a signal" => "nothing on stderr for what it interrupts", quiet_end;
     "8.03" "a config with several problems" => "ten are told to the client, causes first", config_problems;
-    "8.04" "401 and 403 without credentials" => "which key or command gives it some", credentials;
+    "8.04" "401 and 403 without credentials, whatever is asked for" => "which key or command gives it some", credentials;
     "8.05" "a client that is killed, while a sibling has our stdin" => "the gateway leaves", orphan;
     "8.06" "check of a backend that is silent" => "rows as they come, who is missing, --timeout", check_rows;
     "8.07" "tables at 60 to 200 columns, with wide characters, and in a pipe" => "nothing breaks, nothing is cut in a pipe", tables;
@@ -52,6 +52,7 @@ fn config_problems() {
 fn credentials() {
     commands::words::a_401_without_credentials_says_which_key_it_needs();
     commands::words::a_header_of_the_config_counts_as_a_credential();
+    commands::words::a_401_to_a_list_or_a_call_says_it_too();
 }
 
 fn orphan() {
@@ -151,31 +152,41 @@ fn version_0_1_holds() {
 
 /// Whatever `check` notes of a backend is in its JSON too.
 fn check_as_json() {
+    let other = FakeBackend::start().resource("x://1");
     let fake = FakeBackend::start().tool("t").tool("t").prompt("p");
+    let fake = fake.resource("x://1").tool("changed");
     let fake = fake.item("tools", json!({ "name": "mended", "inputSchema": null }));
     fake.always("prompts/list", Reply::error(-32000, "no prompts today"));
-    let toml = fake.entry("one", "retries = 0\ntools.deny = [\"nosuch\"]");
-    let report = json_of(&toml, &["check"]);
-    let row = report["backends"][0].to_string();
+    let rules = "retries = 0\nrate_per_minute = 7\ntools.deny = [\"nosuch\"]";
+    let toml = other.entry("other", "") + &fake.entry("one", rules);
     let folder = tempfile::tempdir().unwrap();
-    let mut command = process::gateway(&folder, &toml);
-    let shown = String::from_utf8(command.arg("check").output().unwrap().stdout).unwrap();
-    for said in [
-        "mended",
-        "nosuch",
-        "prompts/list failed",
-        "no prompts today",
-        "t is withheld",
+    let run = |args: &[&str]| {
+        let mut command = process::gateway(&folder, &toml);
+        let output = command.args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["pin"]);
+    fake.put_tool("changed", json!({ "description": "another" }));
+    let report: Value = serde_json::from_str(&run(&["check", "--json"])).unwrap();
+    let row = &report["backends"][1];
+    let shown = run(&["check"]);
+    for (said, member, value) in [
+        ("mended is mended", "mended", "mended"),
+        ("nosuch", "unmatched_rules", "nosuch"),
+        ("prompts/list failed", "failed_lists", "prompts/list"),
+        ("no prompts today", "failed_lists", "no prompts today"),
+        ("t is withheld", "withheld", "\"t\""),
+        ("7 a minute", "limits", "\"rate_per_minute\":7"),
+        ("clients see it as x://one/1", "aliases", "x://one/1"),
+        ("its description has changed", "changed", "changed"),
     ] {
         assert!(shown.contains(said), "{said}: {shown}");
-    }
-    for member in [
-        "mended",
-        "nosuch",
-        "prompts/list",
-        "no prompts today",
-        "withheld",
-    ] {
-        assert!(row.contains(member), "{member}: {row}");
+        let noted = row[member].to_string();
+        assert!(noted.contains(value), "{member}: {row}");
+        let words = row["notes"].to_string();
+        assert!(
+            words.contains(&said.replace('"', "\\\"")),
+            "{said}: {words}"
+        );
     }
 }

@@ -315,8 +315,7 @@ impl<'a> Run<'a> {
         offer: Offer,
         server: &ServerProfile,
     ) -> Option<Contact> {
-        let is_open = |failure: &Failure| failure.is_undecided() || *failure == Failure::AlsoLegacy;
-        if self.seen.iter().any(|(_, failure)| is_open(failure)) {
+        if self.seen.iter().any(|(_, failure)| failure.leaves_open()) {
             return None;
         }
         let server = format!("{} {}", server.name, server.version);

@@ -1,4 +1,6 @@
 //! The account that this process runs as.
+//!
+//! Owns where its name is looked for, and in which order.
 
 /// Its name. A variable may be wrong or missing, so on Unix the system's list counts first; an account that
 /// neither names has its number.

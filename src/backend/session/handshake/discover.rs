@@ -70,7 +70,9 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (Failure
 
 /// What a failure of the probe shows. Where no server was reached, no other request reaches one.
 fn unanswered(error: BackendError) -> (Failure, BackendError) {
+    let asks_to_wait = error.retry_after().is_some_and(|wait| !wait.is_zero());
     match error {
+        _ if asks_to_wait => (Failure::Later, error),
         BackendError::Refused { .. } | BackendError::BadReply(_) => not_modern(),
         BackendError::AuthRequired { .. }
         | BackendError::ServerError { .. }

@@ -40,6 +40,8 @@ pub(super) enum Failure {
     AlsoLegacy,
     /// The answer says nothing about the era: 401, 403, 5xx, a redirect, a reset.
     Undecided,
+    /// The same, and the server says when it may be asked again: 429 or 503 with `Retry-After`.
+    Later,
     /// No answer in time.
     Silent,
     /// `initialize` is refused.
@@ -54,6 +56,12 @@ impl Failure {
     /// Whether it says nothing about the server's era.
     pub(super) fn is_undecided(&self) -> bool {
         matches!(self, Self::Undecided | Self::Silent)
+    }
+
+    /// Whether the server's era may be another one, or is the client's.
+    pub(super) fn leaves_open(&self) -> bool {
+        let is_later = matches!(self, Self::Later | Self::AlsoLegacy);
+        is_later || self.is_undecided()
     }
 
     /// Whether it is an error of the modern era.

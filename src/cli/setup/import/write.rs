@@ -1,4 +1,6 @@
-//! Writes what is taken over: the files of tokens first, then sentinel.toml.
+//! Writes what is taken over.
+//!
+//! Owns the order: the files of tokens first, then sentinel.toml, so that no config names a file that is not there.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -139,7 +139,7 @@ fn a_server_that_answered_nothing_about_its_era_is_probed_again_after_a_refusal(
             assert_eq!(all, ["discover", OWN, "discover"], "{first:?} {refusal:?}");
         }
     }
-    for first in [Failure::NotModern, Failure::AlsoLegacy] {
+    for first in [Failure::NotModern, Failure::AlsoLegacy, Failure::Later] {
         let all = tried(&start(), |candidate, _| match candidate {
             Candidate::Discover => first.clone(),
             Candidate::Initialize(_) => refused(None, ""),
