@@ -1,7 +1,10 @@
 //! Two backends have the same resource URIs: each keeps its own contents, wherever its URIs stand.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
+use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{error_with, notification};
@@ -141,11 +144,15 @@ pub fn apps(pair: Pair) -> &'static str {
         }
         let mut gateway = pair.gateway_with(&toml.concat(), json!({}));
         // Until it is known whose each URI is, tools are listed without their pages.
-        for method in ["resources/list", "resources/templates/list"] {
-            gateway.ask(method, json!({})).result();
-        }
-        let tools = gateway.list_tools();
-        assert_eq!(tools.len(), 2);
+        let begun = Instant::now();
+        let tools = loop {
+            let tools = gateway.list_tools();
+            let has_page = |tool: &Value| tool["_meta"]["ui"]["resourceUri"].is_string();
+            if tools.len() == 2 && tools.iter().all(has_page) {
+                break tools;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{tools:?}");
+        };
         for tool in tools {
             let meta = &tool["_meta"];
             let uri = meta["ui"]["resourceUri"].as_str().unwrap();
