@@ -36,7 +36,7 @@ pub(crate) const FLEET_TOOLS: usize = 200;
 /// How long the last server of a fleet, the slowest, takes to list its tools.
 const FLEET_SLOWEST: Duration = Duration::from_millis(200);
 
-/// Resources of each server of [`Servers::Files`].
+/// Resources of each of the first two servers of [`Servers::Files`].
 pub(crate) const FILES: usize = 5_000;
 
 /// The servers of a mock process.
@@ -50,8 +50,8 @@ pub(crate) enum Servers {
     Signed,
     /// [`FLEET`] legacy servers with [`FLEET_TOOLS`] tools each.
     Fleet,
-    /// Three legacy servers with [`FILES`] resources each: two with the same URIs, of which the second has the tools, too, and one with
-    /// others. Results of the tools link to a resource.
+    /// Two legacy servers with the same [`FILES`] URIs each, and three with a few: two with the same ones, of which the second has the
+    /// tools, too, and one with others. Results of the tools link to a resource.
     Files,
 }
 
@@ -60,7 +60,7 @@ impl Servers {
         match self {
             Self::Legacy | Self::Modern | Self::Signed => 1,
             Self::Fleet => FLEET,
-            Self::Files => 3,
+            Self::Files => 5,
         }
     }
 

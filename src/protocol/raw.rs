@@ -164,6 +164,17 @@ impl RawJson {
         members.map(|member| Self(self.0.slice(member.value)))
     }
 
+    /// The values of all members with one of these names, each with its name, in one pass.
+    pub(crate) fn each_of<const N: usize>(
+        &self,
+        keys: [&'static str; N],
+    ) -> impl Iterator<Item = (&'static str, Self)> {
+        self.scan().filter_map(move |member| {
+            let key = keys.into_iter().find(|key| self.is_named(&member, key))?;
+            Some((key, Self(self.0.slice(member.value))))
+        })
+    }
+
     /// The value at the end of a path of members, e.g. `["_meta", "progressToken"]`.
     pub(crate) fn at(&self, path: &[&str]) -> Option<Self> {
         let mut found = self.clone();

@@ -319,7 +319,7 @@ struct Refusing {
 
 impl Refusing {
     fn new(
-        fake: FakeBackend,
+        (what, fake): (&str, FakeBackend),
         kinds: &'static [&'static str],
         status: u16,
         when: fn() -> String,
@@ -338,7 +338,7 @@ impl Refusing {
                 later(status, &when())
             })
         });
-        let case = format!("{status} {} of {kinds:?}", when());
+        let case = format!("{what}: {status} {} of {kinds:?}", when());
         Self {
             fake,
             refuses,
@@ -388,13 +388,14 @@ fn reconnects_wait_for_retry_after() {
         gateway.initialize();
         gateway
     };
-    let legacy = FakeBackend::start;
+    let legacy = || ("legacy", FakeBackend::start());
+    let modern = || ("modern", FakeBackend::start().modern());
     let mut waiting = Vec::new();
     for status in [429, 503] {
         let mut refusing = vec![
             Refusing::new(legacy(), &BOTH[1..], status, SECONDS),
-            Refusing::new(legacy().modern(), &BOTH[..1], status, SECONDS),
-            Refusing::new(legacy().modern(), BOTH, status, SECONDS),
+            Refusing::new(modern(), &BOTH[..1], status, SECONDS),
+            Refusing::new(modern(), BOTH, status, SECONDS),
             Refusing::new(legacy(), BOTH, status, SECONDS),
         ];
         let other_forms = OTHER_FORMS.into_iter();
@@ -406,15 +407,17 @@ fn reconnects_wait_for_retry_after() {
             waiting.push((refusing, gateway, first));
         }
         // One that was connected, and has lost its session.
-        let refusing = Refusing::new(legacy(), BOTH, status, SECONDS);
+        let lost = ("lost session", FakeBackend::start());
+        let refusing = Refusing::new(lost, BOTH, status, SECONDS);
         let mut gateway = start(&refusing);
         assert_eq!(gateway.tool_names(), ["t"]);
         refusing.set();
         refusing.fake.forget_sessions();
         let answer = gateway.call("t", json!({}));
         assert_eq!(answer.gateway_error().1, "no", "{}", refusing.case);
-        // It is known to be legacy.
-        waiting.push((refusing, gateway, 1));
+        // The end of its stream may have caused an attempt before the call did.
+        let first = refusing.refused.lock().unwrap().len();
+        waiting.push((refusing, gateway, first));
     }
     for (refusing, _gateway, first) in waiting {
         let pause = refusing.pause_after(first);

@@ -16,6 +16,15 @@ use crate::protocol::raw::quoted;
 
 /// Keys of `_meta` whose value is a URI.
 const META_KEYS: [&str; 2] = ["ui/resourceUri", "openai/outputTemplate"];
+/// Members of results in which URIs are.
+const RESULT_KEYS: [&str; 6] = [
+    "content",
+    "contents",
+    "messages",
+    "_meta",
+    "result",
+    "inputRequests",
+];
 /// How deep results may be in a task, and content in the result of a tool that a model called.
 const MAX_DEPTH: usize = 4;
 
@@ -62,7 +71,9 @@ pub(crate) fn with_tool_uris(
     map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
 ) -> RawJson {
     let mut places = Places::of(definition, map);
-    places.meta(definition);
+    for meta in definition.every("_meta") {
+        places.meta(&meta);
+    }
     let edits = places.edits;
     definition.with_edits(edits)
 }
@@ -118,44 +129,38 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// In one pass: texts are long.
     fn result(&mut self, result: &RawJson, depth: usize) {
-        for content in result.every("content") {
-            self.content(&content, depth);
-        }
-        for contents in result.every("contents") {
-            for resource in each_element(&contents) {
-                self.resource(&resource);
-            }
-        }
-        for messages in result.every("messages") {
-            for message in each_element(&messages) {
-                for content in message.every("content") {
-                    self.content(&content, depth);
+        for (key, value) in result.each_of(RESULT_KEYS) {
+            match key {
+                "content" => self.content(&value, depth),
+                "contents" => each_element(&value).for_each(|one| self.resource(&one)),
+                "messages" => {
+                    for message in each_element(&value) {
+                        for content in message.every("content") {
+                            self.content(&content, depth);
+                        }
+                    }
                 }
+                "_meta" => self.meta(&value),
+                _ if depth == MAX_DEPTH => {}
+                "result" => self.result(&value, depth + 1),
+                _ => self.requests(&value, depth + 1),
             }
         }
-        if depth < MAX_DEPTH {
-            self.inner(result, depth + 1);
-        }
-        self.meta(result);
     }
 
-    /// The result of a task, and the messages of requests for a model.
-    fn inner(&mut self, result: &RawJson, depth: usize) {
-        for inner in result.every("result") {
-            self.result(&inner, depth);
-        }
-        for requests in result.every("inputRequests") {
-            let requests = requests.members().map(|members| {
-                let values = members.into_iter();
-                values
-                    .map(|(_, value)| requests.part(value))
-                    .collect::<Vec<_>>()
-            });
-            for request in requests.unwrap_or_default() {
-                for params in request.every("params") {
-                    self.result(&params, depth);
-                }
+    /// Requests for input; those for a model have messages.
+    fn requests(&mut self, requests: &RawJson, depth: usize) {
+        let requests = requests.members().map(|members| {
+            let values = members.into_iter();
+            values
+                .map(|(_, value)| requests.part(value))
+                .collect::<Vec<_>>()
+        });
+        for request in requests.unwrap_or_default() {
+            for params in request.every("params") {
+                self.result(&params, depth);
             }
         }
     }
@@ -174,10 +179,12 @@ impl<'a> Places<'a> {
         match kind.as_deref() {
             Some("resource_link") => self.resource(block),
             Some("resource") => {
-                for resource in block.every("resource") {
-                    self.resource(&resource);
+                for (key, value) in block.each_of(["resource", "_meta"]) {
+                    match key {
+                        "resource" => self.resource(&value),
+                        _ => self.meta(&value),
+                    }
                 }
-                self.meta(block);
             }
             Some("tool_result") if depth < MAX_DEPTH => {
                 for content in block.every("content") {
@@ -199,23 +206,19 @@ impl<'a> Places<'a> {
     }
 
     fn resource(&mut self, resource: &RawJson) {
-        for uri in resource.every("uri") {
-            self.uri(&uri);
+        for (key, value) in resource.each_of(["uri", "_meta"]) {
+            match key {
+                "uri" => self.uri(&value),
+                _ => self.meta(&value),
+            }
         }
-        self.meta(resource);
     }
 
-    fn meta(&mut self, object: &RawJson) {
-        for meta in object.every("_meta") {
-            for ui in meta.every("ui") {
-                for uri in ui.every("resourceUri") {
-                    self.uri(&uri);
-                }
-            }
-            for key in META_KEYS {
-                for uri in meta.every(key) {
-                    self.uri(&uri);
-                }
+    fn meta(&mut self, meta: &RawJson) {
+        for (key, value) in meta.each_of(["ui", META_KEYS[0], META_KEYS[1]]) {
+            match key {
+                "ui" => value.every("resourceUri").for_each(|uri| self.uri(&uri)),
+                _ => self.uri(&value),
             }
         }
     }
