@@ -156,7 +156,7 @@ impl Backends {
     /// the server at the URL of now.
     pub(crate) fn of_id<'a>(&self, id: &'a str) -> Option<(&Arc<HttpBackend>, Option<&'a str>)> {
         let (prefix, own) = task::split_id(id)?;
-        let name = prefix.split('.').next()?;
+        let (name, _) = prefix.split_once('.')?;
         let backend = self.iter().find(|backend| backend.name() == name)?;
         Some((backend, Some(own).filter(|_| *backend.id_prefix == *prefix)))
     }

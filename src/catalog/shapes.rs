@@ -126,7 +126,8 @@ impl Work<'_> {
     /// A server could name another under the keys that the gateway alone sets (F-X-06).
     fn leave_out_ours(&mut self) {
         let has = |meta: &RawJson| key::OURS.iter().any(|key| meta.get(key).is_some());
-        if let Some(meta) = self.get("_meta").filter(has) {
+        let says = self.definition.every("_meta").any(|meta| has(&meta));
+        if let Some(meta) = self.get("_meta").filter(|_| says) {
             let rest = meta.with_members(&[], &key::OURS);
             self.changes.set("_meta", rest.into_bytes());
         }

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::splice::Entry;
 use remote::PROGRAM;
-pub(crate) use remote::{Limits, OAuth, PROXIES, Remote, SignIn, is_proxy};
+pub(crate) use remote::{Limits, OAuth, PROXIES, Remote, SignIn, UNCHECKED, is_proxy};
 pub(crate) use text::{has_variables, only_variable, passed, variables};
 
 /// What an entry starts or connects to.

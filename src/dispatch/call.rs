@@ -216,7 +216,9 @@ impl Run<'_> {
             let answer = self.shaped(answer, promise, route.as_ref()).await;
             return Ok(match route {
                 Some(route) => {
-                    let backend = &backend;
+                    // The same server may have another connection by now.
+                    let is_same = route.backend.id_prefix == backend.id_prefix;
+                    let backend = if is_same { route.backend } else { &backend };
                     let route = Route { backend, ..route };
                     self.with_client_uris(answer, &route, snapshot).await
                 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::answer::shutting_down;
-use super::backend_call::admission;
+use super::backend_call::{admission, attributed};
 use super::call_target::CallTarget;
 use super::exchange::{Exchange, TaskEvent};
 use super::extensions::owner_of_task;
 use super::input::ParkedCalls;
-use crate::backend::Subscription;
+use crate::backend::{SubscribeError, Subscription};
 use crate::client::Filter;
 use crate::client::capabilities::tasks_undeclared;
 use crate::protocol::error::INVALID_PARAMS;
@@ -140,7 +140,13 @@ async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, Ra
             let backend = route.backend;
             let own = route.own_name().map_or(uri, |own| own);
             let subscribed = backend.subscribe(own, &snapshot.admission).await;
-            subscribed.map_err(|error| admission::not_subscribed(backend, error))
+            match subscribed {
+                Err(SubscribeError::Refused(error)) => {
+                    let error = attributed(backend, Outcome::Error(error)).await;
+                    Err(error.text().clone())
+                }
+                subscribed => subscribed.map_err(|error| admission::not_subscribed(backend, error)),
+            }
         }
         None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),
     }

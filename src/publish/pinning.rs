@@ -98,7 +98,12 @@ impl PinCheck {
                 "tools seen for the first time are accepted as they are"
             );
         }
-        if config.of_administrator || !self.config.lock.is_administrators {
+        let lock = &self.config.lock;
+        let is_recorded = match config.of_administrator {
+            true => lock.is_whole,
+            false => !lock.is_administrators,
+        };
+        if is_recorded {
             self.unwritten.extend(new);
         }
         self.log_changes(config, &changed, more);

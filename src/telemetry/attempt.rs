@@ -125,7 +125,7 @@ impl AttemptTrace<'_> {
         };
         let key = match error {
             None => [
-                peer.method,
+                known(peer.method),
                 peer.target.map_or("", |(_, target)| target),
                 peer.url.map_or("", Url::as_str),
                 version.copied().unwrap_or_default(),

@@ -322,7 +322,10 @@ fn answered(result: &Value) -> Value {
 #[test]
 fn elicitations_of_two_backends_with_one_id_are_kept_apart() {
     const COMPLETE: &str = "notifications/elicitation/complete";
-    let server = |tool| FakeBackend::start().with_get().tool(tool);
+    let server = |tool| {
+        let fake = FakeBackend::start().with_get().tool(tool);
+        fake.resource(&format!("file:///{tool}"))
+    };
     let (one, two) = (server("one"), server("two"));
     let three = FakeBackend::start().modern().tool("three");
     let toml = one.entry("a", "") + &two.entry("b", "") + &three.entry("c", "");
@@ -343,6 +346,7 @@ fn elicitations_of_two_backends_with_one_id_are_kept_apart() {
         let asked = gateway.next_request("elicitation/create");
         assert_eq!(asked.params()["elicitationId"], expected);
         gateway.respond(&asked, json!({ "action": "accept" }));
+        fake.next_request("response");
         gate.open();
         let completed = gateway.next_notification(COMPLETE);
         assert_eq!(completed.params()["elicitationId"], expected);
@@ -352,6 +356,11 @@ fn elicitations_of_two_backends_with_one_id_are_kept_apart() {
         let wants = error_with(-32042, "first", &data);
         fake.on_tool(tool, Reply::json(&wants).runs(false));
         let refused = gateway.call(tool, json!({}));
+        let shown = &refused.error()["data"]["elicitations"][0];
+        assert_eq!(shown["elicitationId"], expected);
+        fake.always("resources/subscribe", Reply::json(&wants));
+        let about = json!({ "uri": format!("file:///{tool}") });
+        let refused = gateway.ask("resources/subscribe", about);
         let shown = &refused.error()["data"]["elicitations"][0];
         assert_eq!(shown["elicitationId"], expected);
         fake.notify_clients(COMPLETE, json!({ "elicitationId": "same", "n": 1.5 }));

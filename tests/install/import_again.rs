@@ -235,3 +235,67 @@ fn codex_passes_on_what_says_where_a_proxy_is() {
     let expected = "env_vars = [\"ALL_PROXY\", \"https_proxy\"]\n";
     assert!(written.contains(expected), "{written}");
 }
+
+#[test]
+fn two_accounts_of_one_server_stay_apart_when_they_are_imported_again() {
+    let home = Home::empty();
+    for (file, key) in [(DESKTOP, "hidden-alice-1"), (CURSOR, "hidden-bob-1")] {
+        let url = format!("http://127.0.0.1:9/docs?api_key={key}");
+        write(&home, file, &json!({ "docs": { "url": url } }));
+    }
+    let both = ["install", "claude-desktop", "cursor", "--import", "--keep"];
+    let import = || home.does(&[&both[..], &["--yes"]].concat());
+    import();
+    let config = home.read(CONFIG);
+    assert_eq!(config.matches("[[backends]]").count(), 2, "{config}");
+    let set = || [DESKTOP, CURSOR].map(|file| env(&home, file));
+    let before = set();
+    assert_eq!(before[0]["DOCS_API_KEY"], "hidden-alice-1");
+    let shown = import();
+    assert_eq!(home.read(CONFIG), config, "{shown}");
+    assert_eq!(set(), before, "{shown}");
+}
+
+#[test]
+fn a_variable_that_another_backend_has_too_gets_no_value_of_a_server() {
+    let home = Home::empty();
+    let url = |key: &str| format!("http://127.0.0.1:9/docs?key={key}");
+    let config = format!(
+        "[[backends]]\nname = \"docs\"\nurl = \"{}\"\n[[backends]]\nname = \"wiki\"\nurl = \"http://127.0.0.1:9/wiki\"\nbearer = {{ env = \"TEAM_KEY\" }}\n",
+        url("${TEAM_KEY}")
+    );
+    home.write(CONFIG, &config);
+    write(
+        &home,
+        CURSOR,
+        &json!({ "docs": { "url": url("hidden-mine-1") } }),
+    );
+    let mut command = home.command(&["install", "cursor", "--import", "--keep", "--yes"]);
+    command.env("TEAM_KEY", "hidden-team-1");
+    let ended = Ended::of(command.output().unwrap());
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let set = env(&home, CURSOR);
+    assert_eq!(set.get("TEAM_KEY"), None, "{set}");
+    assert_eq!(set["DOCS_2_KEY"], "hidden-mine-1", "{set}");
+}
+
+#[test]
+fn a_proxy_is_brought_by_each_entry_whose_program_takes_it() {
+    let home = Home::empty();
+    let entry = |url: &str, more: &[&str], env: Value| {
+        let args = [&["mcp-remote", url][..], more].concat();
+        json!({ "command": "npx", "args": args, "env": env })
+    };
+    let proxy = json!({ "HTTPS_PROXY": "http://p:1" });
+    let header = ["--enable-proxy", "--header", "X-Key: hidden-1"];
+    let servers = json!({
+        // It stays: its header would travel unencrypted.
+        "a": entry("http://intranet.example/mcp", &header, proxy.clone()),
+        "b": entry("http://127.0.0.1:9/b", &["--enable-proxy"], proxy),
+        // That is for npx alone.
+        "c": entry("http://127.0.0.1:9/c", &[], json!({ "ALL_PROXY": "http://p:2" })),
+    });
+    write(&home, CURSOR, &servers);
+    home.does(&["install", "cursor", "--import", "--yes"]);
+    assert_eq!(env(&home, CURSOR), json!({ "HTTPS_PROXY": "http://p:1" }));
+}

@@ -12,6 +12,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use url::Url;
 
@@ -19,11 +20,12 @@ use crate::cli::terminal::{CAUTION, one_line};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::Entry;
 use crate::client_config::import::{FOLDER, Imported, Keep, Tokens, backend, backend_name};
-use crate::client_config::servers::{Limits, Remote, Server, is_proxy, passed, server};
+use crate::client_config::servers::{self, Limits, Remote, Server, is_proxy, passed, server};
 use crate::config::{BackendConfig, Config, Environment, check_text};
+use crate::files;
 use lines::{Became, Line, shown_url};
 use names::Names;
-use variables::{EntryId, Variables, check_ca_file};
+use variables::{EntryId, Variables};
 
 /// What is taken over from clients.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(super) struct Import {
     variables: Variables,
     /// Variables for proxies that entries of Codex pass on.
     passed: Vec<String>,
+    /// The variables that the gateway's entry sets in the client that is read.
+    own_env: Vec<(String, String)>,
     /// What becomes of the clients' entries, and is to be said of them.
     lines: Vec<Line>,
     names: Names,
@@ -68,6 +72,11 @@ impl Import {
         known: Option<&Config>,
         tokens: Tokens,
     ) {
+        let own = entries.iter();
+        let own = own.filter(|entry| matches!(server(entry), Server::Ours));
+        self.own_env = own
+            .flat_map(|entry| servers::variables(&entry.value))
+            .collect();
         for entry in entries {
             let mut notes = Vec::new();
             let from = EntryId {
@@ -78,7 +87,7 @@ impl Import {
                 Server::Ours => continue,
                 Server::Stays(why) => Err(why),
                 Server::Remote(mut remote) => {
-                    notes.extend(check_ca_file(&mut remote));
+                    notes.extend(remote.check_ca_file(files::is_file).map(str::to_owned));
                     let became = self.backend_of(&remote, entry, client, known, tokens, &mut notes);
                     if became.is_ok() {
                         let variables = &mut self.variables;
@@ -178,16 +187,20 @@ impl Import {
         let plain = backend_name(&entry.name, &[]);
         let known = known.map_or(&[][..], |config| &config.backends);
         let is_same = |url: &Url| Url::parse(&remote.url).is_ok_and(|own| own == *url);
-        let same = known.iter().find(|backend| {
+        let fits = |backend: &&Arc<BackendConfig>| {
             let stem = backend
                 .name
                 .strip_prefix(&*plain)
                 .map(|rest| rest.trim_start_matches('-'));
             let is_named = stem.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
             let is_it = || backend.url.as_ref().is_ok_and(is_same);
-            is_named && (is_it() || self.names.query_values(&backend.name, remote).is_some())
-        });
-        if let Some(same) = same {
+            let values = || self.names.query_values(&backend.name, remote);
+            is_named && (is_it() || values().is_some_and(|values| !self.sets_another(&values)))
+        };
+        let fitting: Vec<_> = known.iter().filter(fits).collect();
+        // There may be several accounts of one server.
+        let same = fitting.iter().find(|same| self.agrees(same, remote));
+        if let Some(same) = same.or(fitting.first()) {
             return self.known(remote, client, same, tokens, notes);
         }
         let taken = known.iter().map(|backend| backend.name.to_string());
@@ -205,6 +218,30 @@ impl Import {
         Ok((name, true))
     }
 
+    /// The variables that a backend of the config needs, with the values that a server brings which is that
+    /// backend.
+    fn needed(&self, name: &str, remote: &Remote) -> Vec<(String, String)> {
+        let import = |keep: Keep<'_>| backend(remote, name, "", keep);
+        let mut needed = self.names.needed(name, import);
+        needed.extend(self.names.query_values(name, remote).into_iter().flatten());
+        needed
+    }
+
+    /// Whether the gateway's entry in the client has another value for one of these.
+    fn sets_another(&self, needed: &[(String, String)]) -> bool {
+        let mut own = self.own_env.iter();
+        own.any(|(name, set)| {
+            let mut needed = needed.iter();
+            needed.any(|(variable, value)| variable == name && value != set)
+        })
+    }
+
+    /// Whether a backend has all that a server has, and nothing else in its place.
+    fn agrees(&self, same: &BackendConfig, remote: &Remote) -> bool {
+        let needed = self.needed(&same.name, remote);
+        !self.sets_another(&needed) && self.has_all(same, remote, &needed)
+    }
+
     /// The same for a server that is this backend of the config.
     fn known(
         &mut self,
@@ -219,9 +256,7 @@ impl Import {
             return Err(limited_otherwise(&name));
         }
         // Its token may be in the entry of the client that it came from: this one's needs it, too.
-        let import = |keep: Keep<'_>| backend(remote, &name, "", keep);
-        let mut needed = self.names.needed(&name, import);
-        needed.extend(self.names.query_values(&name, remote).into_iter().flatten());
+        let needed = self.needed(&name, remote);
         let from = EntryId {
             client: client.id,
             line: self.lines.len(),

@@ -20,6 +20,8 @@ pub(super) struct Target {
     sign_in: Option<SignIn>,
     /// Node.js runs it, which has variables for certificates.
     is_of_node: bool,
+    /// It goes through the proxies that variables name.
+    takes_proxies: bool,
     /// What it is started with besides, and may depend on.
     unknown: Option<String>,
 }
@@ -62,14 +64,13 @@ fn is_url(word: &str) -> bool {
 
 /// Options of mcp-remote that say nothing about the server, each with whether a value follows: where a
 /// browser returns to, how long that may take, which transport is tried first, and what is logged.
-const LOST: [(&str, bool); 7] = [
+const LOST: [(&str, bool); 6] = [
     ("--host", true),
     ("--callback-path", true),
     ("--auth-timeout", true),
     ("--transport", true),
     ("--debug", false),
     ("--silent", false),
-    ("--enable-proxy", false),
 ];
 
 fn mcp_remote(words: &[String]) -> Option<Target> {
@@ -101,6 +102,7 @@ fn mcp_remote(words: &[String]) -> Option<Target> {
             }
             "--ignore-tool" => target.deny.push(glob_of_pattern(&value())),
             "--allow-http" => target.allow_insecure = true,
+            "--enable-proxy" => target.takes_proxies = true,
             "--resource" => oauth.resource = Some(Some(value())),
             "--disable-resource-parameter" => oauth.resource = Some(None),
             _ if LOST.contains(&(option, true)) => drop(value()),
@@ -140,6 +142,7 @@ fn mcp_proxy(words: &[String]) -> Option<Target> {
         headers,
         allow_insecure: true,
         token: Some("API_ACCESS_TOKEN"),
+        takes_proxies: true,
         ..Target::default()
     })
 }
@@ -179,7 +182,8 @@ impl Target {
             let (_, value) = set.find(|(known, value)| known == name && !value.is_empty())?;
             Some(value.clone())
         };
-        let proxies = variables.iter().filter(|(name, _)| is_proxy(name));
+        let proxies = variables.iter().filter(|_| self.takes_proxies);
+        let proxies = proxies.filter(|(name, _)| is_proxy(name));
         Ok(Remote {
             url: text::converted(&self.url, variables)?,
             headers,

@@ -2,6 +2,8 @@
 //!
 //! Owns [`Remote`], the form in which all clients' spellings meet: `${VAR}` for variables, globs for tools.
 
+use std::path::Path;
+
 /// A server over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Remote {
@@ -21,6 +23,23 @@ pub(crate) struct Remote {
     pub(crate) proxies: Vec<(String, String)>,
     /// Its certificate is not checked.
     pub(crate) is_unchecked: bool,
+}
+
+/// What is said of a server whose certificate is not checked.
+pub(crate) const UNCHECKED: &str = "NODE_TLS_REJECT_UNAUTHORIZED is not taken over, since the gateway always checks certificates: \
+     name the file of the server's CA in ca_file of the backend";
+
+impl Remote {
+    /// Leaves the file of certificates to it if it is there; else says that it is not.
+    pub(crate) fn check_ca_file(&mut self, is_file: fn(&Path) -> bool) -> Option<&'static str> {
+        let file = self.ca_file.take()?;
+        let path = Path::new(&file);
+        if path.is_absolute() && is_file(path) {
+            self.ca_file = Some(file);
+            return None;
+        }
+        Some("NODE_EXTRA_CA_CERTS is not taken over: it is not the absolute path of a file")
+    }
 }
 
 /// The variables by which programs are told of proxies, also in lower case.

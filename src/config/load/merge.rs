@@ -63,7 +63,8 @@ pub(super) fn merge(
     let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
     gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
     let before = occasion.lock_before();
-    let lock = lock(&found, env, &backends, before, &mut report);
+    let reports = (&mut administrator.report, &mut report);
+    let lock = lock(&found, env, &backends, before, reports);
     let mut warnings = std::mem::take(&mut administrator.report.warnings);
     warnings.extend(found.warnings.iter().chain(&report.warnings).cloned());
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
@@ -230,7 +231,7 @@ fn lock(
     env: &Environment,
     backends: &[Arc<BackendConfig>],
     before: Option<LockFile>,
-    report: &mut Report,
+    (administrators, report): (&mut Report, &mut Report),
 ) -> Result<LockFile, String> {
     let is_pinned = |backend: &&Arc<BackendConfig>| backend.tools.pin != PinMode::Off;
     let pinned: Vec<_> = backends.iter().filter(is_pinned).collect();
@@ -249,7 +250,9 @@ fn lock(
         (Ok(file), None) => (LockFile::beside(file), &pinned),
         (Ok(file), Some(earlier)) => {
             let lock = LockFile::beside(file);
-            let both = |lock| with_earlier(lock, earlier(), &own, before.as_ref(), report);
+            let before = before.as_ref().filter(|before| before.is_whole);
+            let reports = (&mut *administrators, &mut *report);
+            let both = |lock| with_earlier(lock, earlier(), &own, before, reports);
             (lock.map(both), &pinned)
         }
         (Err(_), Some(read)) => (read(), &own),
@@ -279,11 +282,11 @@ fn lock(
 /// A lock with what the one for the administrator's backends has besides. Where that can't be read, it costs
 /// nothing that is for other backends.
 fn with_earlier(
-    lock: LockFile,
+    mut lock: LockFile,
     earlier: Result<LockFile, String>,
     own: &[&Arc<BackendConfig>],
     before: Option<&LockFile>,
-    report: &mut Report,
+    (administrators, report): (&mut Report, &mut Report),
 ) -> LockFile {
     let why = match earlier {
         Ok(earlier) => return lock.with_those_of(&earlier, own),
@@ -294,11 +297,12 @@ fn with_earlier(
         return lock.with_those_of(before, own);
     }
     match own.iter().any(|own| own.tools.pin == PinMode::Block) {
-        true => report.problems.add(&why),
+        true => administrators.problems.add(&why),
         false => report
             .warnings
             .push(format!("{why}; what was accepted there does not count")),
     }
+    lock.is_whole = false;
     lock
 }
 

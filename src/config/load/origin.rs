@@ -323,6 +323,10 @@ mod tests {
         assert!(warned.warnings.iter().any(|why| why.contains(damaged)));
         administrators("block");
         assert!(start().unwrap_err().first().contains(damaged));
+        // It never could be read: a reload is no other than a start.
+        assert!(!warned.lock.is_whole);
+        let reloaded = warned.origin.unwrap().load(ALL);
+        assert!(reloaded.unwrap_err().first().contains(damaged));
         // One that could be read counts as it was, beside the other one as it is.
         std::fs::write(&elsewhere, lock_of("two").replace("db", "team")).unwrap();
         let started = start().unwrap();

@@ -17,6 +17,9 @@ pub(crate) struct LockFile {
     pub(crate) records_new: bool,
     /// It keeps what the administrator's backends have, and nothing of others.
     pub(crate) is_administrators: bool,
+    /// What was accepted elsewhere of the administrator's backends is known: where it isn't, nothing that they
+    /// have counts as new.
+    pub(crate) is_whole: bool,
     /// Its content; empty if there is no file.
     pub(crate) lock: Arc<Lock>,
 }
@@ -28,6 +31,7 @@ impl LockFile {
             path: Err(why.into()),
             records_new: false,
             is_administrators: false,
+            is_whole: false,
             lock: Arc::default(),
         }
     }
@@ -48,6 +52,7 @@ impl LockFile {
             path: Ok(path),
             records_new: true,
             is_administrators: false,
+            is_whole: true,
         })
     }
 
@@ -72,6 +77,7 @@ impl LockFile {
             path: Ok(path),
             records_new: true,
             is_administrators: true,
+            is_whole: true,
         })
     }
 

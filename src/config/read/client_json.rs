@@ -10,10 +10,11 @@ use super::oauth::{OAuthForm, OAuthSettings, ResourceForm};
 use crate::client_config::edit::json_entries;
 use crate::client_config::import::backend_name;
 use crate::client_config::servers::{
-    OAuth, Remote, Server, SignIn, has_variables, only_variable, server,
+    OAuth, Remote, Server, SignIn, UNCHECKED, has_variables, only_variable, server,
 };
 use crate::config::CallbackHost;
 use crate::config::problem::{Location, Report};
+use crate::files;
 
 /// The keys of servers in the files of all clients.
 const KEYS: [&str; 4] = ["mcpServers", "servers", "context_servers", "mcp"];
@@ -56,7 +57,10 @@ pub(super) fn document(report: &mut Report) -> Option<File> {
                 "{:?} is left out: the secret of its sign-in stands in the file, where `sentinel-gateway install CLIENT --import` alone takes it from",
                 entry.name
             )),
-            Server::Remote(remote) => {
+            Server::Remote(mut remote) => {
+                let told = surroundings(&mut remote).into_iter();
+                let told = told.map(|told| format!("{:?}: {told}", entry.name));
+                report.warnings.extend(told);
                 let name = backend_name(&entry.name, &names);
                 if name != entry.name {
                     report
@@ -92,6 +96,21 @@ fn backend(name: String, remote: Remote, start: usize) -> Located<Backend> {
         ..Backend::default()
     };
     at(backend, start)
+}
+
+/// Checks what an entry sets for the program that it starts. Returns what of it is left out.
+fn surroundings(remote: &mut Remote) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    told.extend(remote.check_ca_file(files::is_file).map(str::to_owned));
+    for (name, _) in &remote.proxies {
+        told.push(format!(
+            "{name} is not taken over: set it where the gateway is started"
+        ));
+    }
+    if remote.is_unchecked {
+        told.push(UNCHECKED.to_owned());
+    }
+    told
 }
 
 /// Whether the secret of a sign-in stands in the file itself.

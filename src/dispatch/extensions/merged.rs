@@ -9,7 +9,7 @@ use crate::backend::HttpBackend;
 use crate::protocol::era::modern::{ResultStamp, stamp_result};
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
-use crate::protocol::{RawJson, task};
+use crate::protocol::{Outcome, RawJson, task};
 
 /// The most pages of one backend that are read.
 const MAX_PAGES: usize = 100;
@@ -76,6 +76,9 @@ pub(super) async fn merged(
         let list = match gateway {
             Some(gateway) => stamp_result(&list, ResultStamp::CompleteAndCacheable, &gateway),
             None => list,
+        };
+        let list = match Outcome::Result(list).on_one_line() {
+            Outcome::Result(list) | Outcome::Error(list) => list,
         };
         let shares = shares.into_iter();
         shares.fold(list, |list, (backend, bytes)| {

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
 use crate::call_report::RunningTally;
-use crate::dispatch::backend_call::{RelayHandler, admission, progress_token};
+use crate::dispatch::backend_call::{RelayHandler, admission, attributed, progress_token};
 use crate::dispatch::exchange::Exchange;
 use crate::governance::{Admission, ClientCall};
 use crate::observe::audit::OpenRecord;
-use crate::protocol::{RawJson, RpcError, Tally};
+use crate::protocol::{Outcome, RawJson, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
 /// Requests to one backend, which share a deadline.
@@ -81,9 +81,14 @@ impl<'a> ExtensionRequest<'a> {
         let tally = RunningTally::after(Tally::NONE).summed(record.map(OpenRecord::sums));
         let call_of_client = (self.is_call).then_some(ClientCall { tool: None, params });
         let (backend, admission) = (self.backend, self.admission);
-        let answer =
+        let mut answer =
             admission::call(backend, admission, &call, false, call_of_client, &tally).await;
         self.exchange.note(answer.as_ref());
+        if let Ok(answer) = &mut answer
+            && matches!(answer.outcome, Outcome::Error(_))
+        {
+            answer.outcome = attributed(backend, answer.outcome.clone()).await;
+        }
         answer
     }
 }

@@ -333,7 +333,7 @@ async fn send(
         _ => Replay::Safe,
     };
     let mut answer = request.send(method, params, target, replay).await?;
-    if method == "tasks/get" || matches!(answer.outcome, Outcome::Error(_)) {
+    if method == "tasks/get" && matches!(answer.outcome, Outcome::Result(_)) {
         answer.outcome = attributed(request.backend, answer.outcome).await;
     }
     Ok(answer)

@@ -3,7 +3,10 @@
 //! Owns the client's profile in `_meta` of every request, and the members that every result must
 //! have. Pure; it must not know who sends a message.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use super::{Era, LogLevel, MODERN_VERSION, supported};
@@ -242,8 +245,12 @@ pub(crate) fn without_subscription_id(params: &RawJson) -> RawJson {
 /// The params of a notification without the keys of its `_meta` that the gateway alone sets: a server could
 /// name another (F-X-06).
 pub(crate) fn without_ours(object: RawJson) -> RawJson {
+    // A key may be written in escapes.
+    static PARTS: LazyLock<[Finder<'_>; 2]> =
+        LazyLock::new(|| ["sentinel-gateway", "\\u"].map(Finder::new));
+    let may_say_so = (PARTS.iter()).any(|part| part.find(object.as_bytes()).is_some());
     let has = |meta: RawJson| key::OURS.iter().any(|key| meta.get(key).is_some());
-    let says = object.every("_meta").any(has);
+    let says = may_say_so && object.every("_meta").any(has);
     match says {
         true => without_members(&object, &[], &key::OURS),
         false => object,

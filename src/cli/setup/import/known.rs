@@ -3,10 +3,11 @@
 //! Owns which of its settings the backend gets: those that it has no value for. What it has counts for every
 //! client, so it stays, and that is said.
 
+use std::path::Path;
+
 use reqwest::header::AUTHORIZATION;
 
 use super::Import;
-use super::names::is_usable;
 use crate::client_config::import::{Tokens, backend};
 use crate::client_config::servers::{OAuth, Remote, SignIn, has_variables, only_variable};
 use crate::config::{BackendConfig, ResourceParam, SecretSource, is_loopback};
@@ -38,6 +39,22 @@ struct Known<'a> {
 }
 
 impl Import {
+    /// Whether a backend of the config has nothing else in the place of what a server has.
+    pub(super) fn has_all(
+        &self,
+        known: &BackendConfig,
+        remote: &Remote,
+        needed: &[(String, String)],
+    ) -> bool {
+        let backend_known = Known {
+            config: known,
+            written: self.names.backend(&known.name),
+            added: Vec::new(),
+            needed,
+        };
+        backend_known.compared(remote).1.is_empty()
+    }
+
     /// Adds to a backend what a server has and it has not. Says so, and what of it the backend keeps.
     pub(super) fn add_to(
         &mut self,
@@ -83,9 +100,9 @@ impl Known<'_> {
             more.url = format!("{}://", url.scheme());
             url.scheme() == "http" && !is_loopback(url)
         });
-        more.allow_insecure = remote.allow_insecure && !self.config.allow_insecure;
-        // It would keep the backend from being used at all.
-        let is_exposed = is_open && !remote.allow_insecure && !self.config.allow_insecure;
+        // What is there already must not be sent unencrypted because of an entry, and without that a header
+        // would keep the backend from being used at all.
+        let is_exposed = is_open && !self.config.allow_insecure;
         let settle = |has: Has, name: &str, kept: &mut Vec<String>| {
             let is_added = has == Has::Nothing && !self.config.of_administrator;
             if !is_added && has != Has::Same {
@@ -228,8 +245,17 @@ impl Known<'_> {
         match source {
             _ if self.needed.iter().any(is_brought) => true,
             SecretSource::Value(secret) => secret.reveal() == value,
-            SecretSource::File(path) => files::exists(path) && is_usable(path, value),
+            SecretSource::File(path) => is_in_file(path, value),
             SecretSource::Command(_) | SecretSource::Missing(_) => false,
         }
     }
+}
+
+/// Whether this is the secret in a file, which is its first line.
+fn is_in_file(path: &Path, secret: &str) -> bool {
+    let bytes = files::read_up_to(path, secret.len() as u64 + 1024).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines()
+        .next()
+        .is_some_and(|line| line.trim() == secret)
 }

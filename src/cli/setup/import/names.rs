@@ -22,6 +22,8 @@ pub(super) struct Names {
     folder: PathBuf,
     /// The user's config.
     table: toml::Table,
+    /// The text of both configs.
+    text: String,
 }
 
 impl Names {
@@ -45,6 +47,7 @@ impl Names {
             taken,
             folder: files::folder_of(path).to_owned(),
             table: own.parse().unwrap_or_default(),
+            text: own + "\n" + &of_administrator.unwrap_or_default(),
         }
     }
 
@@ -84,13 +87,26 @@ impl Names {
     }
 
     /// The variables in the query of a backend's URL, with the values that a server has for them; `None` if that
-    /// is another server.
+    /// is another server, or if one of them may be that of another backend, too: an import gives nobody's value
+    /// to others.
     pub(super) fn query_values(
         &self,
         backend: &str,
         remote: &Remote,
     ) -> Option<Vec<(String, String)>> {
-        query_values(self.backend(backend)?.get("url")?.as_str()?, &remote.url)
+        let url = self.backend(backend)?.get("url")?.as_str()?;
+        let values = query_values(url, &remote.url)?;
+        let begins = backend.to_uppercase().replace('-', "_") + "_";
+        let is_own = |name: &String| {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let words = self.text.split(|c| !is_of_name(c));
+            let count = words.filter(|word| word == name).count();
+            name.trim_start_matches('_').starts_with(&begins) && count == 1
+        };
+        values
+            .iter()
+            .all(|(name, _)| is_own(name))
+            .then_some(values)
     }
 
     /// The variables of the `env` of an entry that a backend of the config needs, with the secrets that

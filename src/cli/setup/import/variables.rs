@@ -2,10 +2,7 @@
 //!
 //! Owns that none stands there twice, and that none has the value of another entry unseen.
 
-use std::path::Path;
-
-use crate::client_config::servers::{Remote, has_variables};
-use crate::files;
+use crate::client_config::servers::{Remote, UNCHECKED, has_variables};
 
 /// A variable that an entry of a client brings.
 #[derive(Debug)]
@@ -72,9 +69,11 @@ impl Variables {
     ) -> Result<(), String> {
         let is_it = |one: &&Variable| one.from.client == from.client && one.name == name;
         match self.0.iter().find(is_it) {
-            Some(known) if known.value == value => Ok(()),
-            Some(_) => Err(format!("another entry has another value for {name}")),
-            None => {
+            Some(known) if known.value != value => {
+                Err(format!("another entry has another value for {name}"))
+            }
+            // Also a second time: the entry that brought it first may stay.
+            _ => {
                 self.0.push(Variable {
                     from,
                     name: name.to_owned(),
@@ -106,22 +105,7 @@ impl Variables {
             });
         }
         if remote.is_unchecked {
-            notes.push(
-                "NODE_TLS_REJECT_UNAUTHORIZED is not taken over, since the gateway always checks certificates: \
-                 name the file of the server's CA in ca_file of the backend"
-                    .to_owned(),
-            );
+            notes.push(UNCHECKED.to_owned());
         }
     }
-}
-
-/// Leaves the file of certificates to a server if it is there, and says whether it does.
-pub(super) fn check_ca_file(remote: &mut Remote) -> Option<String> {
-    let file = remote.ca_file.take()?;
-    let path = Path::new(&file);
-    if path.is_absolute() && files::is_file(path) {
-        remote.ca_file = Some(file);
-        return None;
-    }
-    Some("NODE_EXTRA_CA_CERTS is not taken over: it is not the absolute path of a file".to_owned())
 }
