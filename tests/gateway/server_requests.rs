@@ -324,7 +324,8 @@ fn elicitations_of_two_backends_with_one_id_are_kept_apart() {
     const COMPLETE: &str = "notifications/elicitation/complete";
     let server = |tool| {
         let fake = FakeBackend::start().with_get().tool(tool);
-        fake.resource(&format!("file:///{tool}"))
+        let fake = fake.resource(&format!("file:///{tool}"));
+        fake.capabilities(json!({ "resources": { "subscribe": true } }))
     };
     let (one, two) = (server("one"), server("two"));
     let three = FakeBackend::start().modern().tool("three");

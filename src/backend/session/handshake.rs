@@ -365,16 +365,8 @@ impl<'a> Run<'a> {
         let is_modern = self.seen.iter().any(|(_, failure)| failure.is_modern());
         // A modern server has nothing to say about `initialize`.
         let refused = self.refused.filter(|_| !is_modern || self.probe.is_none());
-        let asks_to_wait = |error: &BackendError| error.retry_after().is_some();
         let (probe, mut error) = match (self.probe, refused) {
-            // The next attempt keeps to it.
-            (Some(probe), Some(refused))
-                if asks_to_wait(&probe)
-                    && !asks_to_wait(&refused)
-                    && !matches!(refused, BackendError::AuthRequired { .. }) =>
-            {
-                return probe;
-            }
+            (Some(probe), Some(refused)) if discover::says_when(&probe, &refused) => return probe,
             (probe, Some(refused)) => (probe, refused),
             (Some(probe), None) => return probe,
             (None, None) => {

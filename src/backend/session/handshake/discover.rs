@@ -68,6 +68,15 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (Failure
     }
 }
 
+/// Whether the probe's failure says when to ask again, and that of `initialize` says nothing more useful: the next
+/// attempt keeps to it.
+pub(super) fn says_when(probe: &BackendError, refused: &BackendError) -> bool {
+    let is_less = refused.retry_after().is_none();
+    probe.retry_after().is_some()
+        && is_less
+        && !matches!(refused, BackendError::AuthRequired { .. })
+}
+
 /// What a failure of the probe shows. Where no server was reached, no other request reaches one.
 fn unanswered(error: BackendError) -> (Failure, BackendError) {
     let asks_to_wait = error.retry_after().is_some_and(|wait| !wait.is_zero());
