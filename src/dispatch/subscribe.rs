@@ -15,7 +15,7 @@ use super::call_target::CallTarget;
 use super::exchange::{Exchange, TaskEvent};
 use super::extensions::owner_of_task;
 use super::input::ParkedCalls;
-use crate::backend::{SubscribeError, Subscription};
+use crate::backend::Subscription;
 use crate::client::Filter;
 use crate::client::capabilities::tasks_undeclared;
 use crate::protocol::error::INVALID_PARAMS;
@@ -141,11 +141,11 @@ async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, Ra
             let own = route.own_name().map_or(uri, |own| own);
             let subscribed = backend.subscribe(own, &snapshot.admission).await;
             match subscribed {
-                Err(SubscribeError::Refused(error)) => {
-                    let error = attributed(backend, Outcome::Error(error)).await;
-                    Err(error.text().clone())
+                Ok(subscription) => Ok(subscription),
+                Err(error) => {
+                    let error = Outcome::Error(admission::not_subscribed(backend, error));
+                    Err(attributed(backend, error).await.text().clone())
                 }
-                subscribed => subscribed.map_err(|error| admission::not_subscribed(backend, error)),
             }
         }
         None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),

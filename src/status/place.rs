@@ -1,7 +1,7 @@
 //! Where the sockets of running gateways are.
 //!
-//! Owns their paths: one file for each gateway, in a folder that only its user can open. A socket whose gateway is
-//! gone is removed by whoever finds it.
+//! Owns their paths: one file for each gateway, in a folder that only its user can open. The socket of a gateway
+//! that has ended is removed by the next process that connects to it.
 
 use std::io;
 use std::os::unix::net::UnixListener;

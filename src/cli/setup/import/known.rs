@@ -96,10 +96,8 @@ impl Known<'_> {
     /// What of a server the backend gets, and the names of what it doesn't get since it has another value.
     fn compared(&self, remote: &Remote) -> (Remote, Vec<String>) {
         let (mut more, mut kept) = (Remote::default(), Vec::new());
-        let is_open = self.config.url.as_ref().is_ok_and(|url| {
-            more.url = format!("{}://", url.scheme());
-            url.scheme() == "http" && !is_loopback(url)
-        });
+        let url = self.config.url.as_ref();
+        let is_open = url.is_ok_and(|url| url.scheme() == "http" && !is_loopback(url));
         // What is there already must not be sent unencrypted because of an entry, and without that a header
         // would keep the backend from being used at all.
         let is_exposed = is_open && !self.config.allow_insecure;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::files;
 
 /// Most bytes of a sentinel.toml.
-const MAX_BYTES: u64 = 16 << 20;
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 
 /// The names that are taken.
 #[derive(Debug, Default)]
@@ -38,10 +38,8 @@ impl Names {
         let of_administrator = administrator.map(|administrator| read(&administrator.file));
         let mut taken = BTreeSet::new();
         for text in of_administrator.iter().chain([&own]) {
-            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let variables = text.split(|c| !is_of_name(c));
             let files = text.split(['"', '\'']);
-            taken.extend(variables.chain(files).map(str::to_owned));
+            taken.extend(words(text).chain(files).map(str::to_owned));
         }
         Self {
             taken,
@@ -98,9 +96,7 @@ impl Names {
         let values = query_values(url, &remote.url)?;
         let begins = backend.to_uppercase().replace('-', "_") + "_";
         let is_own = |name: &String| {
-            let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let words = self.text.split(|c| !is_of_name(c));
-            let count = words.filter(|word| word == name).count();
+            let count = words(&self.text).filter(|word| word == name).count();
             name.trim_start_matches('_').starts_with(&begins) && count == 1
         };
         values
@@ -130,6 +126,11 @@ impl Names {
         env.retain(|(name, _)| variables.contains(&&**name));
         env
     }
+}
+
+/// What may be the name of a variable in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
 }
 
 /// Collects what stands as `env = "…"` in a table.

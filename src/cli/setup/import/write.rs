@@ -6,14 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Import;
-use super::names::{is_usable, line};
+use super::names::{MAX_BYTES, is_usable, line};
 use crate::client_config::import::FOLDER;
 use crate::config::switch;
 use crate::config::{Environment, Overrides, load};
 use crate::files::{self, Readers};
-
-/// Most bytes of a sentinel.toml.
-const MAX_BYTES: u64 = 16 << 20;
 
 impl Import {
     /// Writes the files of tokens, the backends at the end of this sentinel.toml, and what others get, which has
